@@ -1,0 +1,1 @@
+"""Cleaners: result to result, one file each. Ids are kept; only ``relabel`` renumbers."""

@@ -1,0 +1,1 @@
+"""Filters: image to image, one file each."""

@@ -1,0 +1,1 @@
+"""Hot loops on plain arrays. Importing this package is free; a module in it imports numba."""

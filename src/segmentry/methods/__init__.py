@@ -1,0 +1,1 @@
+"""Methods: every way to segment an image, one module each."""

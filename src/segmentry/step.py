@@ -1,0 +1,308 @@
+"""Steps: what can be done to an image, with every parameter described once.
+
+A step is a frozen pydantic model. Its fields are its parameters: their type, default, bounds and description are
+written there and nowhere else; command line, recipes, forms and docs are made from them. What a step learns from the
+whole image in ``prepare`` stands in fields that end in an underscore, so that a tile never sees other numbers than its
+neighbour does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segmentry.errors import InputError, ParameterError, nearest
+from segmentry.image import Grid, Image, Region
+from segmentry.labelling import survey
+from segmentry.overview import Overview
+from segmentry.result import Instances, Panoptic, Result, Semantic
+from segmentry.tiling import grow, inside, window_grid
+
+__all__ = ["Analysis", "Cleaner", "Filter", "Parameter", "Segmenter", "Step"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a step, as forms and tables show it."""
+
+    name: str
+    kind: str
+    default: Any
+    bounds: str
+    description: str
+
+
+class Step(BaseModel):
+    """One thing to do, with its parameters.
+
+    Class attributes
+    ----------------
+    name
+        The step's name on the command line and in recipes: that of its module.
+    source
+        Where the algorithm was published (DOI), empty for what is common knowledge.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    name: ClassVar[str]
+    kind: ClassVar[Literal["filter", "method", "cleaner", "analysis"]]
+    source: ClassVar[str] = ""
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ParameterError(_explained(type(self), error)) from None
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return the first line of the docstring."""
+        return (cls.__doc__ or "").strip().split("\n", 1)[0]
+
+    @classmethod
+    def parameters(cls) -> list[Parameter]:
+        """Return every parameter with its type, default, bounds and description."""
+        schema = cls.model_json_schema()["properties"]
+        defaults = cls().settings()
+        return [
+            Parameter(name, _kind(item), defaults[name], _bounds(item), item.get("description", ""))
+            for name, item in schema.items()
+            if name in defaults
+        ]
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the parameters, for forms and for other programs."""
+        schema = cls.model_json_schema()
+        defaults = cls().settings()
+        schema["properties"] = {n: {**p, "default": defaults[n]} for n, p in schema["properties"].items() if n in defaults}
+        return {key: value for key, value in schema.items() if key != "$defs"}
+
+    @classmethod
+    def parameter_names(cls) -> list[str]:
+        """Return the names of the parameters, without what is learned from the image."""
+        return [name for name in cls.model_fields if not name.endswith("_")]
+
+    def settings(self) -> dict[str, Any]:
+        """Return the parameters as plain data, ready for JSON and YAML."""
+        return self.model_dump(mode="json", include=set(self.parameter_names()))
+
+    def fitted(self) -> dict[str, Any]:
+        """Return what was learned from the whole image as plain data; empty before ``prepare``."""
+        learned = {name for name in type(self).model_fields if name.endswith("_")}
+        found = self.model_dump(mode="json", include=learned)
+        return {name: value for name, value in found.items() if value != type(self).model_fields[name].default}
+
+    def prepare(self, overview: Overview) -> Self:
+        """Return a copy that has learned what it must know of the whole image; the default needs nothing."""
+        return self
+
+    def prepared(self, image: Image) -> Self:
+        """Return this step if it has learned already, else a copy prepared on this very image."""
+        needs = any(name.endswith("_") for name in type(self).model_fields)
+        return self.prepare(Overview(image)) if needs and not self.fitted() else self
+
+
+class Filter(Step):
+    """Image to image: float32 intensities, the same channels and time points."""
+
+    kind = "filter"
+
+    def halo(self, grid: Grid) -> tuple[int, ...]:
+        """Return how many pixels around a pixel, per spatial axis, its new value depends on."""
+        return (0,) * len(grid.spatial)
+
+    def plane(self, pixels: NDArray[np.float32], grid: Grid, channel: int) -> NDArray[np.float32]:
+        """Return the filtered pixels of one channel at one time point (spatial axes only)."""
+        raise NotImplementedError
+
+    def apply(self, image: Image) -> Image:
+        """Return the filtered image, in memory; a step that must see the whole image sees this one."""
+        return self.prepared(image).view(image).load()
+
+    def view(self, image: Image) -> Image:
+        """Return the filtered image lazily: what is sliced is computed, with the halo that it needs."""
+        return image.with_data(_Filtered(self, image))
+
+
+class _Filtered:
+    """Pixels that are filtered when they are read."""
+
+    def __init__(self, step: Filter, image: Image) -> None:
+        self._step, self._image = step, image
+        self._halo = step.halo(image.grid)
+        self.shape = image.grid.shape
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, key: Region) -> NDArray[np.float32]:
+        grid = self._image.grid
+        extra = len(grid.axes) - len(grid.spatial)
+        full = tuple(slice(*s.indices(n)[:2]) for s, n in zip(key, grid.shape, strict=True))
+        core = full[extra:]
+        window = grow(core, self._halo, grid.spatial_shape)
+        pixels = self._image.read(full[:extra] + window)
+        channels = range(*full[grid.axes.index("C")].indices(grid.length("C"))) if "C" in grid.axes else range(1)
+        planes = pixels.reshape(-1, *pixels.shape[extra:])
+        place = window_grid(grid.without("T", "C"), window)
+        out = np.empty((len(planes), *(s.stop - s.start for s in core)), np.float32)
+        for i, plane in enumerate(planes):
+            done = self._step.plane(plane.astype(np.float32), place, channels[i % len(channels)])
+            out[i] = done[inside(core, window)]
+        return out.reshape(*pixels.shape[:extra], *out.shape[1:])
+
+
+class Segmenter(Step):
+    """Image to result.
+
+    Class attributes
+    ----------------
+    task
+        Which kind of result it gives.
+    dimensions
+        For how many spatial axes it is defined.
+    colour
+        Whether it uses all channels at once; otherwise it sees one.
+    """
+
+    kind = "method"
+    task: ClassVar[Literal["semantic", "instances", "panoptic"]]
+    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    colour: ClassVar[bool] = False
+
+    def halo(self, grid: Grid) -> tuple[int, ...] | None:
+        """Return how far it looks, in pixels per spatial axis; ``None`` when only the whole image will do.
+
+        Semantic: the class of a pixel depends on nothing further away. Instances: an object depends on nothing further
+        away than this from the connected region of foreground in which it lies, so that any window that holds the
+        region and the halo gives the same object.
+        """
+        return (0,) * len(grid.spatial)
+
+    def segment(self, image: Image) -> Result:
+        """Return the result for one time point.
+
+        Parameters
+        ----------
+        image
+            In memory, without an axis ``"T"``, and with an axis ``"C"`` only where :attr:`colour` is true. NaN counts
+            as background.
+        """
+        raise NotImplementedError
+
+    def check(self, image: Image) -> None:
+        """Refuse an image that this method is not defined for.
+
+        Raises
+        ------
+        InputError
+            Time points, more than one channel, or a number of spatial axes that the method does not support.
+        """
+        grid = image.grid
+        if "T" in grid.axes:
+            raise InputError(f"{self.name} segments one time point; use run() for a series of {grid.length('T')}")
+        if "C" in grid.axes and not self.colour:
+            raise InputError(f"{self.name} works on one channel; the image has {', '.join(image.channels)}: choose one")
+        if len(grid.spatial) not in self.dimensions:
+            able = " or ".join(f"{n} dimensions" for n in self.dimensions)
+            raise InputError(f"{self.name} works in {able}; the image has the axes {grid.spatial}")
+
+
+class Cleaner(Step):
+    """Result to result: objects are changed or dropped.
+
+    Class attributes
+    ----------------
+    renumbers
+        Whether the step does nothing but give fresh ids, over all time points; no other step changes an id.
+    """
+
+    kind = "cleaner"
+    renumbers: ClassVar[bool] = False
+
+    def halo(self, grid: Grid) -> tuple[int, ...]:
+        """Return how many pixels around an object's bounding box its new shape depends on."""
+        return (0,) * len(grid.spatial)
+
+    def clean(self, instances: Instances) -> Instances:
+        """Return the cleaned objects of one time point."""
+        raise NotImplementedError
+
+    def apply(self, result: Result) -> Result:
+        """Return a result of the same kind, cleaned at each time point.
+
+        The connected regions of a semantic result are its objects: a pixel whose object is dropped becomes background,
+        a pixel that an object gains takes that object's class.
+        """
+        before = result.instances()
+        after = self._each_time(before)
+        if isinstance(result, Instances):
+            return after
+        kept = after.semantic()
+        if isinstance(result, Semantic):
+            return Semantic(kept.classes, result.grid, result.names)
+        stuff = np.where(np.asarray(before.labels[...]) > 0, 0, np.asarray(result.classes.classes[...]))
+        merged = np.where(np.asarray(after.labels[...]) > 0, np.asarray(kept.classes[...]), stuff)
+        classes = merged.astype(result.classes.classes.dtype)
+        return Panoptic(Semantic(classes, result.grid, result.names), after)
+
+    def _each_time(self, instances: Instances) -> Instances:
+        if self.renumbers or "T" not in instances.grid.axes:
+            return self.clean(instances)
+        grid = instances.grid.without("T")
+        labels = np.asarray(instances.labels[...]).copy()
+        for frame in labels:
+            part = instances.with_labels(frame, survey(frame).ids, grid)
+            frame[...] = self.clean(part).labels
+        return instances.with_labels(labels, survey(labels).ids)
+
+
+class Analysis(Step):
+    """Result and image to a table."""
+
+    kind = "analysis"
+
+    def analyse(self, instances: Instances, image: Image | None) -> Any:
+        """Return a pandas table with one row per object and time point."""
+        raise NotImplementedError
+
+
+def _explained(step: type[Step], error: ValidationError) -> str:
+    """Turn pydantic's report into one line that names the parameter, what was given and what is allowed."""
+    first = error.errors()[0]
+    at = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{step.name} has no parameter {at!r}{nearest(at, step.parameter_names())}"
+    said = first["msg"].removeprefix("Value error, ")
+    said = said[0].lower() + said[1:]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{step.name}.{at} ({_short(first['input'])}): {said}{more}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 40 else text[:37] + "…"
+
+
+def _kind(item: dict[str, Any]) -> str:
+    if "enum" in item:
+        return " | ".join(str(v) for v in item["enum"])
+    if "const" in item:
+        return str(item["const"])
+    if "anyOf" in item:
+        kinds: Sequence[str] = [_kind(option) for option in item["anyOf"]]
+        return " or ".join("none" if k == "null" else k for k in dict.fromkeys(kinds))
+    if item.get("type") == "array":
+        return "list"
+    return "text with a unit" if "pattern" in item else str(item.get("type", "any"))
+
+
+def _bounds(item: dict[str, Any]) -> str:
+    signs = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
+    options = [item, *(o for o in item.get("anyOf", ()) if o.get("type") in ("number", "integer"))]
+    return ", ".join(f"{sign}{option[key]:g}" for option in options for key, sign in signs.items() if key in option)

@@ -1,0 +1,68 @@
+"""Arrays for results: in memory where they fit, else on disk for as long as somebody holds them."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from segmentry.labelling import Store
+
+__all__ = ["DiskArray", "Frame", "new_array"]
+
+#: Results up to this many bytes are held in memory.
+IN_MEMORY_BYTES = 2**30
+CHUNK = 512
+
+
+def new_array(shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None) -> Store:
+    """Return an array of zeros: NumPy up to a gigabyte, beyond that on disk in a temporary folder (inside `folder`)."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
+        return np.zeros(tuple(shape), dtype)
+    return DiskArray(shape, dtype, folder)
+
+
+class DiskArray:
+    """An array of zeros in a temporary folder, removed when the array is."""
+
+    def __init__(self, shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None) -> None:
+        import zarr
+
+        place = tempfile.mkdtemp(prefix="segmentry-", dir=folder)
+        self._remove = weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+        chunks = tuple(1 if i < len(shape) - 2 else min(n, CHUNK) for i, n in enumerate(shape))
+        self._array = zarr.create_array(store=place, shape=tuple(shape), dtype=np.dtype(dtype), chunks=chunks)
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._array[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._array[key] = value
+
+
+class Frame:
+    """One time point or plane of a stored array, as an array of its own."""
+
+    def __init__(self, store: Store, index: tuple[int, ...]) -> None:
+        self._store, self._index = store, index
+        self.shape = tuple(store.shape[len(index) :])
+        self.dtype = np.dtype(store.dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._store[self._index + _full(key, len(self.shape))])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._store[self._index + _full(key, len(self.shape))] = value
+
+
+def _full(key: Any, ndim: int) -> tuple[Any, ...]:
+    return (slice(None),) * ndim if key is Ellipsis else tuple(key)
