@@ -44,7 +44,9 @@ def steps(kind: str) -> Mapping[str, type[Step]]:
         if added is None or added.kind != kind:
             continue
         if added.name in found:
-            logging.getLogger("segmentry").warning("%s of %s is passed over: the name is taken", added.name, point.value)
+            logging.getLogger("segmentry").warning(
+                "%s of %s is passed over: the name is taken", added.name, point.value
+            )
         else:
             found[added.name] = added
     return MappingProxyType(found)

@@ -62,16 +62,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     ' (known: kmeans, otsu)'
     """
     options = sorted(known)
-    close = difflib.get_close_matches(name.lower(), options, n=1, cutoff=0.6)
+    spelled = {option.lower(): option for option in options}
+    close = difflib.get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
     if close:
-        return f" (did you mean {close[0]!r}?)"
+        return f" (did you mean {spelled[close[0]]!r}?)"
     return f" (known: {', '.join(options)})" if options else ""
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
-    """Return the message of any exception folded to one line of at most `limit` characters.
+    r"""Return the message of any exception folded to one line of at most `limit` characters.
 
-    >>> one_line(ValueError("two\\n  lines"))
+    >>> one_line(ValueError("two\n  lines"))
     'two lines'
     """
     text = " ".join(str(error).split()) or type(error).__name__

@@ -209,6 +209,8 @@ class Image:
         What the image is called in messages.
     provenance
         How the file says that it was made, for outputs of segmentry; empty otherwise.
+    kind
+        ``"labels"`` or ``"classes"`` where a file says that its pixels are that.
 
     Examples
     --------
@@ -222,6 +224,7 @@ class Image:
     channels: tuple[str, ...] = ()
     name: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kind: str = "image"
 
     def __post_init__(self) -> None:
         if tuple(self.data.shape) != self.grid.shape:

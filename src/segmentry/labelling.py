@@ -6,6 +6,7 @@ The arrays may lie on disk (zarr); no more than a slab of them is in memory at a
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,7 +71,7 @@ def _leading(boxes: NDArray[np.int64], lead: tuple[int, ...]) -> tuple[NDArray[n
     return np.zeros((len(boxes), len(lead)), np.int64), np.tile(np.array(lead, np.int64), (len(boxes), 1))
 
 
-def _joined(parts: list[tuple[NDArray[Any], ...]], ndim: int) -> Survey:
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]], ndim: int) -> Survey:
     ids, sizes, first, lower, upper = (np.concatenate(column) for column in zip(*parts, strict=True))
     found, place = np.unique(ids, return_inverse=True)
     total = np.zeros(len(found), np.int64)
@@ -127,9 +128,7 @@ def connect(classes: Array, labels: Store, ndim: int) -> NDArray[np.int32]:
     return np.concatenate(kinds)[1:]
 
 
-def _label_slabs(
-    classes: Array, labels: Store, frame: Region, ndim: int, offset: int
-) -> NDArray[np.int32]:
+def _label_slabs(classes: Array, labels: Store, frame: Region, ndim: int, offset: int) -> NDArray[np.int32]:
     """Label one frame slab by slab, ids counting on from `offset`, and join what touches across slabs."""
     from segmentry.kernels.components import label_components, merge_pairs
 
@@ -151,8 +150,8 @@ def _label_slabs(
         if before is not None:
             pairs.append(_touching(before, (face[0][0], face[1][0])))
         before = face[0][-1], face[1][-1]
-        labels[frame + region] = (ids + np.where(ids > 0, offset, 0)).astype(np.uint32).reshape(
-            (1,) * len(frame) + ids.shape
+        labels[frame + region] = (
+            (ids + np.where(ids > 0, offset, 0)).astype(np.uint32).reshape((1,) * len(frame) + ids.shape)
         )
         count += n
     kind = np.concatenate(kinds)

@@ -1,4 +1,4 @@
-"""Lengths and sizes as people write them: a bare number counts pixels, ``"2.5 um"`` is resolved by the image's spacing."""
+"""Lengths and sizes as people write them: a bare number counts pixels, ``"2.5 um"`` needs the image's pixel size."""
 
 from __future__ import annotations
 

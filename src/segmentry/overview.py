@@ -134,8 +134,11 @@ class Overview:
             for c, row in enumerate(block):
                 fine = _finite(row)
                 low, n = edges[c][0], len(counts[c])
+                at: NDArray[np.int64]
                 if integer and n == edges[c][-1] - low:
                     at = fine.astype(np.int64) - int(low)
+                elif n == 1:
+                    at = np.zeros(fine.shape, np.int64)
                 else:
                     at = ((fine.astype(np.float64) - low) * (n / (edges[c][-1] - low))).astype(np.int64)
                 counts[c] += np.bincount(np.minimum(at, n - 1), minlength=n)
@@ -152,17 +155,18 @@ class Overview:
         parts = []
         for block in self.blocks():
             quota = int(np.ceil(block.shape[1] * n / total))
-            if quota < block.shape[1]:
-                block = block[:, np.sort(rng.choice(block.shape[1], quota, replace=False))]
-            parts.append(block.T.astype(np.float32))
+            chosen = (
+                np.sort(rng.choice(block.shape[1], quota, replace=False)) if quota < block.shape[1] else slice(None)
+            )
+            parts.append(block[:, chosen].T.astype(np.float32))
         pixels = np.concatenate(parts)
         return pixels[np.isfinite(pixels).all(axis=1)]
 
 
 def _finite(row: NDArray[Any]) -> NDArray[Any]:
     if row.dtype.kind == "f":
-        return row[np.isfinite(row)]
-    return row.view(np.uint8) if row.dtype.kind == "b" else row
+        return np.asarray(row[np.isfinite(row)])
+    return np.asarray(row.view(np.uint8) if row.dtype.kind == "b" else row)
 
 
 def _edges(low: float, high: float, integer: bool) -> NDArray[np.float64]:

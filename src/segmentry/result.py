@@ -67,7 +67,8 @@ class Semantic:
             return self.confidence
         classes = np.asarray(self.classes[...])[None].astype(np.intp)
         chosen = np.take_along_axis(np.asarray(self.probabilities[...]), classes, axis=0)[0]
-        return np.rint(chosen * np.float32(65_535)).astype(np.uint16)
+        sure: NDArray[np.uint16] = np.rint(chosen * np.float32(65_535)).astype(np.uint16)
+        return sure
 
     def instances(self, planes: bool = False, into: Store | None = None) -> Instances:
         """Return the connected regions of each class but the background as objects.

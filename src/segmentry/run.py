@@ -1,4 +1,4 @@
-"""Run steps on an image of any size: channels, time, planes, tiles, memory and progress are handled here and only here."""
+"""Run steps on an image of any size: channels, time, planes, tiles, memory and progress are handled here only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from segmentry.errors import InputError
 from segmentry.image import Array, Grid, Image, Region
@@ -117,6 +117,8 @@ def run(
     tell = progress or (lambda _what, _share: None)
     notes: list[str] = []
     chosen = selected(image, channel, segmenter.colour, notes)
+    loose = _loose(chosen.grid, planes)
+    _check(segmenter, chosen, loose, notes)
     work, lost = filled(chosen, notes)
     in_memory = tile is None and work.grid.size <= IN_MEMORY_VALUES
     work = work.load() if in_memory else work
@@ -128,7 +130,7 @@ def run(
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
     ready = segmenter.prepare(Overview(work))
-    job = _Job(ready, work, chosen.grid.without("C"), planes, tile, threads or thread_count(), workspace, tell, notes)
+    job = _Job(ready, work, chosen.grid.without("C"), loose, tile, threads or thread_count(), workspace, tell)
     result = job.returned(job.segmented(probabilities))
     if lost:
         _blank(result, chosen)
@@ -146,33 +148,19 @@ class _Job:
     segmenter: Segmenter
     work: Image
     target: Grid
-    planes: bool
+    loose: str
     tile: int | Sequence[int] | None
     threads: int
     workspace: Path | None
     tell: Progress
-    notes: list[str]
 
     def __post_init__(self) -> None:
         self.grid = self.work.grid.without("C")
-        loose = "TZ" if self.planes else "T"
-        self.loose = "".join(a for a in loose if a in self.grid.axes)
         self.frame_grid = self.grid.without(*self.loose)
-        sample = self._frame((0,) * len(self.loose))
-        self.segmenter.check(sample)
         shape = self.frame_grid.spatial_shape
         found = self.segmenter.halo(self.frame_grid)
         self.halo = (0,) * len(shape) if found is None else found
-        self.tiles = tile_shape(shape, self.tile)
-        if found is None:
-            self.tiles = shape
-            _check_memory(self.segmenter.name, math.prod(shape), self.notes)
-
-    def _frame(self, index: tuple[int, ...]) -> Image:
-        frame = self.work
-        for axis, i in zip(self.loose, index, strict=True):
-            frame = frame.at(axis, i)
-        return frame
+        self.tiles = shape if found is None else tile_shape(shape, self.tile)
 
     def _frames(self, grid: Grid) -> Iterator[tuple[int, ...]]:
         yield from np.ndindex(*(grid.length(a) for a in self.loose))
@@ -192,7 +180,7 @@ class _Job:
         return tick
 
     def _windows(self, index: tuple[int, ...]) -> Callable[[Region], Result]:
-        frame = self._frame(index)
+        frame = _frame(self.work, self.loose, index)
 
         def segment(region: Region) -> Result:
             return self.segmenter.segment(replace(frame.window(region), grid=window_grid(frame.grid, region)))
@@ -223,9 +211,7 @@ class _Job:
                 names = part.names
                 self._keep(stores, part, (*index, *core), local, probabilities)
                 tick(math.prod(s.stop - s.start for s in core))
-        return Semantic(
-            stores["classes"], self.grid, names, stores.get("probabilities"), stores.get("confidence")
-        )
+        return Semantic(stores["classes"], self.grid, names, stores.get("probabilities"), stores.get("confidence"))
 
     def _keep(
         self, stores: dict[str, Store], part: Semantic, place: tuple[Any, ...], local: Region, probabilities: bool
@@ -322,7 +308,6 @@ class _Job:
                 tick(grid.size)
         return instances.with_labels(labels, survey(labels).ids)
 
-
     def lowered(self, result: Result, cleaned: Instances, changed: bool) -> Result:
         """Return a result of the method's kind that follows its cleaned objects: what was dropped is background."""
         if isinstance(result, Instances):
@@ -344,27 +329,46 @@ class _Job:
 
 def _blank(result: Result, image: Image) -> None:
     """Write background where a pixel of the image is not finite."""
-    stores = [result.classes.classes, result.things.labels] if isinstance(result, Panoptic) else [
-        result.labels if isinstance(result, Instances) else result.classes
-    ]
+    stores = (
+        [result.classes.classes, result.things.labels]
+        if isinstance(result, Panoptic)
+        else [result.labels if isinstance(result, Instances) else result.classes]
+    )
     place = image.grid.axes.find("C")
     for store in stores:
+        writable: Any = store
         for region in slabs(store.shape):
             key = list(region)
             if place >= 0:
                 key.insert(place, slice(0, image.grid.length("C")))
             fine = np.isfinite(image.read(tuple(key)))
             fine = fine.all(axis=place) if place >= 0 else fine
-            store[region] = np.where(fine, np.asarray(store[region]), 0)
+            writable[region] = np.where(fine, np.asarray(store[region]), 0)
 
 
-def _check_memory(name: str, pixels: int, notes: list[str]) -> None:
+def _loose(grid: Grid, planes: bool) -> str:
+    """Return the axes along which frames are segmented one by one."""
+    return "".join(a for a in ("TZ" if planes else "T") if a in grid.axes)
+
+
+def _frame(image: Image, loose: str, index: tuple[int, ...]) -> Image:
+    for axis, i in zip(loose, index, strict=True):
+        image = image.at(axis, i)
+    return image
+
+
+def _check(segmenter: Segmenter, image: Image, loose: str, notes: list[str]) -> None:
+    """Refuse an image that a method is not for, or that it can't see whole in the memory there is."""
     import psutil
 
-    need, free = pixels * BYTES_PER_PIXEL, psutil.virtual_memory().available
+    frame = _frame(image, loose, (0,) * len(loose))
+    segmenter.check(frame)
+    if segmenter.halo(frame.grid) is not None:
+        return
+    name, need, free = segmenter.name, frame.grid.size * BYTES_PER_PIXEL, psutil.virtual_memory().available
     if need > 0.9 * free:
         raise InputError(
-            f"{name} must see the whole image at once and needs about {need / 1e9:.1f} GB; {free / 1e9:.1f} GB are free: "
+            f"{name} must see the whole image at once: about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
             "resample the image, or take a method that works in tiles"
         )
     if need > 2**30:

@@ -77,11 +77,13 @@ class Step(BaseModel):
         ]
 
     @classmethod
-    def schema(cls) -> dict[str, Any]:
+    def form(cls) -> dict[str, Any]:
         """Return the JSON Schema of the parameters, for forms and for other programs."""
         schema = cls.model_json_schema()
         defaults = cls().settings()
-        schema["properties"] = {n: {**p, "default": defaults[n]} for n, p in schema["properties"].items() if n in defaults}
+        schema["properties"] = {
+            n: {**p, "default": defaults[n]} for n, p in schema["properties"].items() if n in defaults
+        }
         return {key: value for key, value in schema.items() if key != "$defs"}
 
     @classmethod
@@ -184,14 +186,18 @@ class Segmenter(Step):
         """
         return (0,) * len(grid.spatial)
 
+    def thresholds(self) -> tuple[float, ...]:
+        """Return the intensities at which it parts the histogram, once prepared; none for most methods."""
+        return ()
+
     def segment(self, image: Image) -> Result:
         """Return the result for one time point.
 
         Parameters
         ----------
         image
-            In memory, without an axis ``"T"``, and with an axis ``"C"`` only where :attr:`colour` is true. NaN counts
-            as background.
+            In memory, finite, without an axis ``"T"``, and with an axis ``"C"`` only where :attr:`colour` is true;
+            :func:`segmentry.run.run` sees to that for images of any kind.
         """
         raise NotImplementedError
 

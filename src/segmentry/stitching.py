@@ -102,9 +102,7 @@ def stitch_instances(
             _whole_region(segment, place, grid, halo, labels, objects)
 
 
-def _examined(
-    segment: Callable[[Region], Instances], window: Region, grid: Grid, halo: Sequence[int]
-) -> _Piece:
+def _examined(segment: Callable[[Region], Instances], window: Region, grid: Grid, halo: Sequence[int]) -> _Piece:
     from segmentry.kernels.components import label_components
 
     found = segment(window)

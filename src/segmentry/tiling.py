@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from typing import Callable, TypeVar
+from typing import TypeVar
 
 from segmentry.errors import ParameterError
 from segmentry.image import Grid, Region
@@ -44,9 +44,7 @@ def grow(region: Region, margin: Sequence[int], shape: Sequence[int]) -> Region:
     >>> grow((slice(4, 5), slice(0, 3)), (2, 1), (5, 9))
     (slice(2, 5, None), slice(0, 4, None))
     """
-    return tuple(
-        slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(region, margin, shape, strict=True)
-    )
+    return tuple(slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(region, margin, shape, strict=True))
 
 
 def inside(region: Region, window: Region) -> Region:
@@ -89,9 +87,7 @@ def slabs(shape: Sequence[int]) -> Iterator[Region]:
     first = next((i for i, n in enumerate(shape) if n > 1), 0)
     step = max(1, SLAB_PIXELS // math.prod(shape[first + 1 :]))
     for start in range(0, shape[first], step):
-        yield tuple(
-            slice(start, min(start + step, n)) if i == first else slice(0, n) for i, n in enumerate(shape)
-        )
+        yield tuple(slice(start, min(start + step, n)) if i == first else slice(0, n) for i, n in enumerate(shape))
 
 
 def thread_count() -> int:

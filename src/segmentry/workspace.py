@@ -52,7 +52,7 @@ class DiskArray:
 class Frame:
     """One time point or plane of a stored array, as an array of its own."""
 
-    def __init__(self, store: Store, index: tuple[int, ...]) -> None:
+    def __init__(self, store: Any, index: tuple[int, ...]) -> None:
         self._store, self._index = store, index
         self.shape = tuple(store.shape[len(index) :])
         self.dtype = np.dtype(store.dtype)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from segmentry.image import Grid
 from segmentry.result import Instances
 from segmentry.step import Cleaner
 
@@ -19,6 +20,9 @@ class ClearBorder(Cleaner):
     name: ClassVar[str] = "clear_border"
     margin: int = Field(0, ge=0, le=10_000, description="How near the edge counts as touching, in pixels.")
     depth: bool = Field(True, description="Whether the first and last plane of a volume are edges as well.")
+
+    def halo(self, grid: Grid) -> tuple[int, ...]:
+        return (self.margin,) * len(grid.spatial)
 
     def clean(self, instances: Instances) -> Instances:
         labels = np.asarray(instances.labels[...])

@@ -1,6 +1,6 @@
 """Reading and writing images and labels: one file per format, chosen by content, then by suffix."""
 
-from segmentry.io.files import formats, read, read_labels, read_provenance, write, write_labels
+from segmentry.io.files import formats, read, read_labels, read_provenance, write, write_labels, written_whole
 from segmentry.io.inputs import find_inputs
 
-__all__ = ["find_inputs", "formats", "read", "read_labels", "read_provenance", "write", "write_labels"]
+__all__ = ["find_inputs", "formats", "read", "read_labels", "read_provenance", "write", "write_labels", "written_whole"]

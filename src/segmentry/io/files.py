@@ -132,7 +132,9 @@ def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T
     except SegmentryError:
         raise
     except MemoryError as error:
-        raise InputError(f"{place} does not fit in memory: convert it to .zarr, which is read piece by piece") from error
+        raise InputError(
+            f"{place} does not fit in memory: convert it to .zarr, which is read piece by piece"
+        ) from error
     except Exception as error:  # decoders of other projects raise whatever they like on damaged files
         raise InputError(f"{place} can't be read as {form.name}: {one_line(error)}") from error
 

@@ -75,7 +75,7 @@ class Description:
             )
             channels = tuple(str(name) for name in content["channels"])
             return cls(grid, channels, str(content["kind"]), dict(content["provenance"]))
-        except (ValueError, KeyError, TypeError, AttributeError, InputError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             return None
 
 
@@ -94,6 +94,8 @@ class Format:
         Which kinds of thing it writes: a part of ``{"image", "labels"}``.
     lazy
         Whether an image is opened without reading its pixels.
+    holds_images
+        Whether there are images in such files; otherwise only outlines of objects.
     """
 
     name: ClassVar[str]
@@ -101,6 +103,7 @@ class Format:
     extra: ClassVar[str | None] = None
     writes: ClassVar[frozenset[str]] = frozenset()
     lazy: ClassVar[bool] = False
+    holds_images: ClassVar[bool] = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Say whether the content of the file (its first 4,096 bytes; empty for a folder) is of this format."""

@@ -47,7 +47,7 @@ def _grow(
     following = np.empty(labels.size, np.int64)
     head = np.full(65_536, -1, np.int64)
     tail = np.full(65_536, -1, np.int64)
-    current = 0
+    current = np.int64(0)
     for i in range(labels.size):
         if labels[i] > 0:
             level = levels[i]
@@ -57,7 +57,7 @@ def _grow(
             else:
                 following[tail[level]] = i
             tail[level] = i
-            current = max(current, np.int64(level))
+            current = max(current, level)
     while current >= 0:
         i = head[current]
         if i < 0:
@@ -76,7 +76,7 @@ def _grow(
                 else:
                     following[tail[level]] = j
                 tail[level] = j
-                current = max(current, np.int64(level))
+                current = max(current, level)
     for i in range(labels.size):
         if labels[i] > 0:
             for offset in offsets:

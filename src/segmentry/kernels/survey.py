@@ -33,7 +33,7 @@ def survey_labels(
 
 
 @compiled
-def _slot(keys: NDArray[np.int64], ids: NDArray[np.uint32], label: int) -> int:
+def _slot(keys: NDArray[np.int64], ids: NDArray[np.uint32], label: int) -> np.int64:
     """Return where in the hash table a label is, or would go."""
     mask = keys.size - 1
     at = (np.int64(label) * 2654435761) & mask

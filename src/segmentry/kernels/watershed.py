@@ -72,9 +72,7 @@ def deep_maxima(levels: NDArray[np.uint16], mask: NDArray[np.bool_], depth: int)
     return seeds
 
 
-def walled(
-    seeds: NDArray[np.uint32], mask: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], tuple[slice, ...]]:
+def walled(seeds: NDArray[np.uint32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], tuple[slice, ...]]:
     """Return seeds padded by one pixel, -1 there and outside the mask, and the region of the array in it."""
     inner = tuple(slice(1, -1) for _ in range(seeds.ndim))
     labels = np.full(tuple(n + 2 for n in seeds.shape), -1, np.int64)

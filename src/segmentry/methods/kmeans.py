@@ -8,7 +8,7 @@ neighbourhood, so smooth noisy images first.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,15 +67,12 @@ class KMeans(Segmenter):
         assert ready.scale_ is not None
         raw = image.read()
         channels = np.moveaxis(raw, image.grid.axes.index("C"), 0) if "C" in image.grid.axes else raw[None]
-        lost = ~np.isfinite(channels).all(axis=0)
-        channels = np.where(lost, 0, channels)
         values = rgb_to_lab(channels[:3], ready.white_) if image.is_rgb else channels.astype(np.float64)
         squared = np.zeros((len(ready.centres_), *values.shape[1:]))
-        for total, centre in zip(squared, ready.centres_, strict=True):
+        for k, centre in enumerate(ready.centres_):
             for channel, at, scale in zip(values, centre, ready.scale_, strict=True):
-                total += (channel / scale - at) ** 2
+                squared[k] += (channel / scale - at) ** 2
         classes = squared.argmin(axis=0)
-        classes[lost] = 0
         near = (squared - squared.min(axis=0)) / (2 * max(ready.spread_ or 0.0, 1e-12) / len(values))
         weight = np.exp(-np.minimum(near, 80))
         total = np.zeros(weight.shape[1:])
@@ -109,7 +106,7 @@ def _lloyd(
 
 
 def _order(
-    centres: NDArray[np.float64], shares: NDArray[np.float64], background: str, lightness: int | None
+    centres: NDArray[np.float64], shares: NDArray[Any], background: str, lightness: int | None
 ) -> NDArray[np.int64]:
     """Return the classes with the background first and the others by their distance from it."""
     bright = centres.sum(axis=1) if lightness is None else centres[:, lightness]

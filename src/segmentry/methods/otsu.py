@@ -38,11 +38,10 @@ class TwoClasses:
         The threshold decides the class; a pixel on its side of it never gets less than one half.
         """
         below, above = (_log_density(pixels, *c) for c in zip(self.share, self.mean, self.sd, strict=True))
-        with np.errstate(over="ignore"):
-            probable = 1 / (1 + np.exp(np.clip(below - above, -80, 80)))
+        probable = 1 / (1 + np.exp(np.clip(below - above, -80, 80)))
         half = np.float32(0.5)
         sided = np.where(pixels > self.threshold, np.maximum(probable, half), np.minimum(probable, half))
-        return np.asarray(np.nan_to_num(sided, nan=0.0), np.float32)
+        return np.asarray(sided, np.float32)
 
 
 def two_classes(histogram: Histogram, threshold: float | None = None) -> TwoClasses:
@@ -51,7 +50,8 @@ def two_classes(histogram: Histogram, threshold: float | None = None) -> TwoClas
     below = histogram.values <= threshold
     stats = [_moments(histogram.values[side], histogram.counts[side]) for side in (below, ~below)]
     total = max(sum(s[0] for s in stats), 1)
-    width = float(np.diff(histogram.edges).min())
+    # Classes of one value have no spread of their own: that of a bin, and never so little that densities overflow.
+    width = max(float(np.diff(histogram.edges).min()), 1e-9 * float(np.abs(histogram.edges).max()) or 1.0)
     return TwoClasses(
         threshold,
         (max(stats[0][0], 1) / total, max(stats[1][0], 1) / total),
@@ -75,7 +75,9 @@ def otsu_threshold(histogram: Histogram) -> float:
     above = below[-1] - below
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(values[int(np.nanargmax(between[:-1]))])
+    best = int(np.nanargmax(between[:-1]))
+    # A bin of real numbers has a width: the threshold lies between it and the next that is used.
+    return float(values[best] if histogram.exact else (values[best] + values[used[used > best][0]]) / 2)
 
 
 class Otsu(Segmenter):
@@ -91,6 +93,9 @@ class Otsu(Segmenter):
     def prepare(self, overview: Overview) -> Self:
         return self.model_copy(update={"threshold_": two_classes(overview.histogram())})
 
+    def thresholds(self) -> tuple[float, ...]:
+        return () if self.threshold_ is None else (self.threshold_.threshold,)
+
     def segment(self, image: Image) -> Semantic:
         ready = self.prepared(image)
         assert ready.threshold_ is not None
@@ -98,7 +103,7 @@ class Otsu(Segmenter):
         bright = self.foreground == "bright"
         above = ready.threshold_.above(pixels)
         mask = pixels > ready.threshold_.threshold if bright else pixels <= ready.threshold_.threshold
-        probable = above if bright else np.where(np.isnan(pixels), np.float32(0), 1 - above)
+        probable = above if bright else 1 - above
         probabilities = np.stack([1 - probable, probable])
         return Semantic(mask.astype(np.uint8), image.grid, ("background", "foreground"), probabilities)
 

@@ -56,6 +56,9 @@ class RegionGrowing(Segmenter):
         update = {"classes_": two_classes(overview.histogram()), "range_": overview.range()}
         return self.model_copy(update=update)
 
+    def thresholds(self) -> tuple[float, ...]:
+        return () if self.classes_ is None else (self.classes_.threshold,)
+
     def segment(self, image: Image) -> Instances:
         from segmentry.kernels.regions import grow_regions
 
@@ -76,13 +79,14 @@ class RegionGrowing(Segmenter):
         assert self.range_ is not None
         low, high = self.range_
         pixels = smooth(image.read().astype(np.float32), self.sigma.pixels(image.grid)).astype(np.float64)
-        values = [pixels, np.float64(self.classes_.mean[0]), np.float64(self.classes_.threshold)]
-        if self.foreground == "dark":
-            values = [low + high - pixels, low + high - self.classes_.mean[1], values[2]]
-            values[2] = low + high - values[2]
         scale = LEVELS / (high - low) if high > low else 0.0
-        scaled = [np.clip((v - low) * scale, 0, LEVELS) for v in values]
-        return np.rint(np.nan_to_num(scaled[0])).astype(np.uint16), float(scaled[1]), float(scaled[2])
+        dark = self.foreground == "dark"
+
+        def level(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.clip((high - values if dark else values - low) * scale, 0, LEVELS)
+
+        background, threshold = level(np.array([self.classes_.mean[1 if dark else 0], self.classes_.threshold]))
+        return np.rint(level(pixels)).astype(np.uint16), float(background), float(threshold)
 
     def _found(self, levels: NDArray[np.uint16], threshold: float) -> NDArray[np.uint32]:
         from segmentry.kernels.watershed import deep_maxima

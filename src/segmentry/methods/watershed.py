@@ -50,6 +50,9 @@ class Watershed(Segmenter):
     def prepare(self, overview: Overview) -> Self:
         return self.model_copy(update={"classes_": two_classes(overview.histogram(), self.threshold)})
 
+    def thresholds(self) -> tuple[float, ...]:
+        return () if self.classes_ is None else (self.classes_.threshold,)
+
     def segment(self, image: Image) -> Instances:
         ready = self.prepared(image)
         assert ready.classes_ is not None

@@ -1,0 +1,1 @@
+"""Faces of segmentry: no logic, nothing that the other faces and Python can't do."""

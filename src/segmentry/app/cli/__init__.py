@@ -1,0 +1,78 @@
+"""The command line. This module and the commands import nothing heavy, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from segmentry import __version__
+from segmentry.app.cli import about, files, segment
+from segmentry.app.cli.console import complain, set_up
+from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
+
+__all__ = ["app", "main"]
+
+DONE, FAILED, WRONG_USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = App(
+    name="segmentry",
+    version=__version__,
+    help=(
+        "Images into objects, objects into numbers.\n\n"
+        "Try `segmentry demo`, then `segmentry segment IMAGE -o OUT`. "
+        "`segmentry methods` lists what can be done, `segmentry methods NAME` explains it."
+    ),
+    help_format="markdown",
+    suppress_keyboard_interrupt=False,
+)
+for command in (
+    segment.segment,
+    about.methods,
+    files.evaluate,
+    files.measure,
+    files.convert,
+    segment.replay,
+    segment.demo,
+    about.doctor,
+):
+    app.command(command)
+app.register_install_completion_command()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit code.
+
+    0 done, 1 failed, 2 wrong usage, 3 some inputs failed, 130 interrupted.
+    """
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit code; every error is one line on standard error."""
+    set_up()
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value", help_on_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except CycloptsError as error:
+        complain(f"{one_line(error)} Try: segmentry --help")
+        return WRONG_USAGE
+    except (ParameterError, UnknownNameError) as error:
+        complain(one_line(error))
+        return WRONG_USAGE
+    except (KeyboardInterrupt, Cancelled):
+        complain("interrupted; what was half done is removed")
+        return INTERRUPTED
+    except SegmentryError as error:
+        complain(one_line(error, 600))
+        return FAILED
+    except BrokenPipeError:
+        # The reader of our output has gone; nothing may be written to it any more, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except MemoryError:
+        complain("not enough memory: use a smaller image, or .zarr, which is read piece by piece")
+        return FAILED

@@ -1,0 +1,133 @@
+"""Commands on files that exist: judge, measure, convert."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from segmentry.app.cli.console import note, print_json, show_table
+
+__all__ = ["convert", "evaluate", "measure"]
+
+
+def evaluate(
+    predicted: Annotated[Path, Parameter(name="PREDICTED")],
+    truth: Annotated[Path, Parameter(name="TRUTH")],
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Score labels against the truth: Dice, IoU, AP at IoU 0.50 to 0.95, F1, precision and recall.
+
+    Parameters
+    ----------
+    predicted
+        Label file, folder of them, or output folder of `segmentry segment`.
+    truth
+        Label file, or folder of files with the same names.
+    json
+        Print all counts, scores and definitions as JSON.
+    """
+    from segmentry.evaluation import evaluate as judge
+
+    report = judge(predicted, truth)
+    if json:
+        return print_json(report)
+    pooled, mean = report["pooled"], report["mean_over_images"]
+    rows = [[name, f"{pooled[name]:.4f}", f"{mean[name]:.4f}", what] for name, what in report["definitions"].items()
+            if name != "ap"]  # fmt: skip
+    for key in pooled["ap"]:
+        rows.append([f"AP at {key}", f"{pooled['ap'][key]:.4f}", f"{mean['ap'][key]:.4f}", ""])
+    rows[-len(pooled["ap"])][-1] = report["definitions"]["ap"]
+    images = report["n_images"]
+    title = f"{images} image{'s' * (images != 1)}, {pooled['n_predicted']:,} objects against {pooled['n_true']:,}"
+    return show_table(title, ["score", "pooled", "mean over images", "definition"], rows)
+
+
+def measure(
+    labels: Annotated[Path, Parameter(name="LABELS")],
+    /,
+    *,
+    image: Path | None = None,
+    out: Annotated[str, Parameter(name=["--out", "-o"])] = "-",
+    spacing: str | None = None,
+    planes: Annotated[bool, Parameter(negative="")] = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Measure objects: position, size, shape and intensity, one row each.
+
+    Parameters
+    ----------
+    labels
+        Label file.
+    image
+        Image whose intensities are measured; all its channels are.
+    out
+        Table to write (.csv), or - for standard output.
+    spacing
+        Pixel size instead of that in the label file: `0.5,0.2,0.2um`.
+    planes
+        Measure areas in each plane of a volume.
+    overwrite
+        Replace a table that exists.
+    """
+    from dataclasses import replace
+
+    from segmentry.analysis.measure import Measure
+    from segmentry.app.cli.arguments import make_options
+    from segmentry.image import Image
+    from segmentry.io import read, read_labels, written_whole
+
+    found = read_labels(labels)
+    if spacing is not None:
+        grid = make_options(spacing, False).applied(Image(found.labels, found.grid)).grid
+        found = replace(found, grid=grid)
+    table = Measure(planes=planes).analyse(found, read(image) if image else None)
+    text = table.to_csv(index=False, lineterminator="\n")
+    if out == "-":
+        sys.stdout.write(text)
+        return
+    with written_whole(Path(out), overwrite) as aside:
+        aside.write_text(text, "utf-8")
+    note(f"{len(table):,} rows in {out}")
+
+
+def convert(
+    source: Annotated[Path, Parameter(name="INPUT")],
+    target: Annotated[Path, Parameter(name="OUTPUT")],
+    /,
+    *,
+    labels: Annotated[bool, Parameter(negative="")] = False,
+    spacing: str | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Convert an image or labels to the format that the suffix of OUTPUT names, keeping pixel size and names.
+
+    Parameters
+    ----------
+    source
+        File to read.
+    target
+        File to write.
+    labels
+        Treat the pixels as object ids. Outlines (COCO .json, .geojson, ROI .zip) always are.
+    spacing
+        Pixel size instead of that in the file: `0.5,0.2,0.2um`.
+    overwrite
+        Replace a file that exists.
+    """
+    from segmentry.app.cli.arguments import make_options
+    from segmentry.conversion import convert_file
+
+    what = convert_file(source, target, as_labels=labels, options=make_options(spacing, False), overwrite=overwrite)
+    note(f"{target}: {_described(what)}")
+
+
+def _described(what: Any) -> str:
+    grid = what.grid
+    kind = f"{len(what):,} objects" if hasattr(what, "ids") else f"image of {what.dtype}"
+    size = "" if grid.spacing is None else f", {' x '.join(f'{s:g}' for s in grid.spacing)} {grid.unit}"
+    return f"{kind}, {grid.axes} {' x '.join(str(n) for n in grid.shape)}{size}"
