@@ -36,7 +36,6 @@ bench: .venv/.ready-test
 	$(BIN)/python benchmarks/run.py
 
 docs: .venv/.ready-test
-	$(BIN)/python docs/generate.py
 	$(BIN)/mkdocs build --strict
 
 clean:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from segmentry.analysis.measure import measure
     from segmentry.errors import SegmentryError
     from segmentry.image import Grid, Image
     from segmentry.io import read, read_labels, write, write_labels
@@ -32,6 +33,7 @@ __all__ = [
     "SegmentryError",
     "Semantic",
     "__version__",
+    "measure",
     "read",
     "read_labels",
     "segment",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "analysis.measure": ("measure",),
     "errors": ("SegmentryError",),
     "image": ("Grid", "Image"),
     "io": ("read", "read_labels", "write", "write_labels"),
@@ -50,11 +53,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    import importlib
+    import importlib.util
 
     for home, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"segmentry.{home}"), name)
+    if importlib.util.find_spec(f"segmentry.{name}") is not None:
+        return importlib.import_module(f"segmentry.{name}")
     raise AttributeError(f"module 'segmentry' has no attribute {name!r}")
 
 

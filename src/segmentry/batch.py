@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,8 +40,8 @@ class Batch:
 
 
 def segment_files(
-    sources: Sequence[Path],
-    out: Path,
+    inputs: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     recipe: Recipe,
     options: Options | None = None,
     *,
@@ -53,8 +54,8 @@ def segment_files(
 
     Parameters
     ----------
-    sources
-        The inputs.
+    inputs
+        Files, or folders that are images.
     out
         Folder of all outputs.
     recipe, options, tile
@@ -71,6 +72,7 @@ def segment_files(
     OutputError
         Before anything is done, when outputs exist and neither `resume` nor `overwrite` is true.
     """
+    sources, out = [Path(source) for source in inputs], Path(out)
     batch = Batch()
     folders = [out / name for name in output_names(sources)]
     taken = [folder for folder in folders if folder.exists()]

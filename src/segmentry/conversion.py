@@ -25,13 +25,15 @@ def convert_file(
     SegmentryError
         When the input can't be read or the output can't hold it or exists.
     """
-    suffixes = [s for f in formats() if f.writes == {"labels"} for s in f.suffixes]
-    if as_labels or source.name.lower().endswith(tuple(suffixes)) or target.name.lower().endswith(tuple(suffixes)):
+    outlines = tuple(s for f in formats() if not f.holds_images for s in f.suffixes)
+    given = None if source.name.lower().endswith(outlines) else read(source)
+    if given is None or as_labels or given.kind == "labels" or target.name.lower().endswith(outlines):
         found = read_labels(source)
-        if options and options.spacing:
-            found = replace(found, grid=options.applied(Image(found.labels, found.grid)).grid)
+        if options and (options.spacing or options.axes):
+            seen = options.applied(Image(found.labels, found.grid))
+            found = replace(found, labels=seen.read(), grid=seen.grid)
         write_labels(target, found, provenance=read_provenance(source), overwrite=overwrite)
         return found
-    image = options.applied(read(source)) if options else read(source)
+    image = options.applied(given) if options else given
     write(target, image, kind=image.kind, overwrite=overwrite)
     return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from segmentry.metrics import DEFINITIONS, evaluate_images, evaluate_set
 __all__ = ["evaluate", "pairs"]
 
 
-def evaluate(predicted: Path, truth: Path) -> dict[str, Any]:
+def evaluate(predicted: str | os.PathLike[str], truth: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the scores of each pair of files, and of all of them together.
 
     Raises
@@ -22,7 +23,7 @@ def evaluate(predicted: Path, truth: Path) -> dict[str, Any]:
         When files can't be paired or read, or shapes differ.
     """
     images = {}
-    for name, (ours, theirs) in pairs(predicted, truth).items():
+    for name, (ours, theirs) in pairs(Path(predicted), Path(truth)).items():
         try:
             images[name] = evaluate_images(read_labels(ours), read_labels(theirs))
         except InputError as error:

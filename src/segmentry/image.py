@@ -116,6 +116,8 @@ class Grid:
             raise InputError(f"axes {self.axes!r} name {len(self.axes)} axes, the array has {len(self.shape)}")
         if any(n < 1 for n in self.shape):
             raise InputError(f"shape {self.shape} has an axis of length zero: there is no pixel to work on")
+        if self.spacing is not None:
+            object.__setattr__(self, "spacing", tuple(float(s) for s in self.spacing))
         if (self.spacing is None) != (self.unit is None):
             raise InputError(f"spacing ({self.spacing}) and unit ({self.unit}) must be given together")
         if self.spacing is not None:
@@ -278,6 +280,11 @@ class Image:
         grid = Grid("".join(given[i] for i in order), size, scale, unit or ("um" if scale else None))
         names = tuple(channels) or (RGB if given.endswith("C") and grid.length("C") == 3 else ())
         return cls(data, grid, names, name)
+
+    def __repr__(self) -> str:
+        size = "" if self.grid.spacing is None else f", {self.grid.spacing} {self.grid.unit}"
+        names = f", channels {', '.join(self.channels)}" if self.channels else ""
+        return f"Image({self.grid.axes} {self.grid.shape} {self.dtype}{size}{names})"
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 import time
@@ -18,7 +19,7 @@ import numpy as np
 import segmentry
 from segmentry.analysis.measure import Measure
 from segmentry.errors import InputError, OutputError, one_line
-from segmentry.image import Image, Transposed
+from segmentry.image import SPATIAL, Image, Transposed
 from segmentry.io import read, write, write_labels, written_whole
 from segmentry.overview import Overview
 from segmentry.picture import draw_overview
@@ -45,30 +46,41 @@ class Options:
         Pixel size per spatial axis that replaces that of the file; one number stands for all axes.
     probabilities
         Save the probability of each class, where the method gives it.
+    axes
+        What the axes are, instead of what the file says, in the order in which they are read: a letter each.
     """
 
     spacing: tuple[float, ...] | None = None
     unit: str | None = None
     probabilities: bool = False
+    axes: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain data."""
-        return {"spacing": self.spacing and list(self.spacing), "unit": self.unit, "probabilities": self.probabilities}
+        return {
+            "axes": self.axes,
+            "spacing": self.spacing and list(self.spacing),
+            "unit": self.unit,
+            "probabilities": self.probabilities,
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Options:
         """Return the options in plain data."""
         spacing = content.get("spacing")
-        return cls(spacing and tuple(float(s) for s in spacing), content.get("unit"), bool(content["probabilities"]))
+        size = spacing and tuple(float(s) for s in spacing)
+        return cls(size, content.get("unit"), bool(content.get("probabilities")), content.get("axes"))
 
     def applied(self, image: Image) -> Image:
-        """Return the image with the pixel size that was given.
+        """Return the image with the axes and the pixel size that were given.
 
         Raises
         ------
         InputError
             When the numbers don't fit the axes.
         """
+        if self.axes is not None:
+            image = _renamed(image, self.axes.upper())
         if self.spacing is None:
             return image
         axes = image.grid.spatial
@@ -79,8 +91,8 @@ class Options:
 
 
 def segment_file(
-    source: Path,
-    folder: Path,
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
     recipe: Recipe,
     options: Options | None = None,
     *,
@@ -106,7 +118,8 @@ def segment_file(
 
     Returns
     -------
-    The record that was written to ``run.json``.
+    dict
+        The record that was written to ``run.json``.
 
     Raises
     ------
@@ -114,6 +127,7 @@ def segment_file(
         When the file can't be read, the method can't be used on it, or the folder exists or can't be written.
     """
     started = time.monotonic()
+    source, folder = Path(source), Path(folder)
     if folder.exists() and not overwrite:
         raise OutputError(f"{folder} exists already: use --overwrite to replace it, or --resume to keep what is done")
     with written_whole(folder, overwrite) as aside:
@@ -152,6 +166,20 @@ def segment_file(
         text = json.dumps(record, indent=2, ensure_ascii=False)
         (aside / RECORD).write_text(text + "\n", "utf-8")
     return record
+
+
+def _renamed(image: Image, axes: str) -> Image:
+    """Return an image whose axes are called otherwise; the pixel size stays with the axes that keep their name."""
+    grid = image.grid
+    if len(axes) != len(grid.axes):
+        raise InputError(f"axes {axes!r} given for an image that is read as {grid.axes} {grid.shape}: a letter each")
+    known = dict(zip(grid.spatial, grid.spacing or (), strict=False))
+    kept = {new for new, old in zip(axes, grid.axes, strict=True) if new == old}
+    spatial = [a for a in SPATIAL if a in axes]
+    spacing = [known[a] for a in spatial] if all(a in kept and a in known for a in spatial) else None
+    channels = image.channels if "C" in kept else ()
+    found = Image.from_array(image.data, axes, spacing=spacing, unit=grid.unit if spacing else None, channels=channels)
+    return replace(found, name=image.name, provenance=image.provenance, kind=image.kind)
 
 
 def load_record(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.image import Grid, Image
+from segmentry.labelling import lookup
 from segmentry.overview import Histogram
 from segmentry.result import Instances
 
@@ -36,7 +37,8 @@ def draw_overview(
 ) -> Picture:
     """Return a picture of objects over their image.
 
-    Volumes show the plane with most objects, time series the first, middle and last time point.
+    Volumes show the plane with most objects, time series the first, middle and last time point. Each object has a
+    colour of its own; where there are several classes, each class has.
 
     Parameters
     ----------
@@ -53,7 +55,7 @@ def draw_overview(
     from PIL import ImageDraw
 
     views = _views(image, instances)
-    panels = [_panel(pixels, labels) for pixels, labels, _ in views]
+    panels = [_panel(pixels, labels, instances) for pixels, labels, _ in views]
     height = max(p.height for p in panels)
     width = max(sum(p.width for p in panels) + MARGIN * (len(panels) - 1), SMALLEST)
     below = HISTOGRAM + MARGIN if histogram is not None and histogram.counts.any() else 0
@@ -78,7 +80,7 @@ def _step(grid: Grid) -> int:
 
 
 def _views(image: Image, instances: Instances) -> list[tuple[NDArray[Any], NDArray[np.uint32], str]]:
-    """Return pixels (Y, X[, 3]), labels (Y, X) and a caption for each panel."""
+    """Return pixels (Y, X, 3), labels (Y, X) and a caption for each panel."""
     grid = instances.grid
     times = sorted({0, grid.length("T") // 2, grid.length("T") - 1}) if "T" in grid.axes else [None]
     step = _step(grid)
@@ -95,8 +97,9 @@ def _views(image: Image, instances: Instances) -> list[tuple[NDArray[Any], NDArr
             lead.insert(image.grid.axes.index("C"), slice(0, 3))
         pixels = _every(image.data, lead, grid.shape[-2:], step)
         pixels = pixels.reshape(-1, *_thinned(grid, step))
-        views.append((_coloured(pixels, image.is_rgb), labels, caption))
-    return views
+        views.append((pixels, labels, caption))
+    shown = _coloured(np.stack([pixels for pixels, _, _ in views]), image.is_rgb)
+    return [(pixels, labels, caption) for pixels, (_, labels, caption) in zip(shown, views, strict=True)]
 
 
 def _thinned(grid: Grid, step: int) -> tuple[int, int]:
@@ -123,10 +126,10 @@ def _fullest_plane(instances: Instances, lead: list[slice]) -> int:
 
 
 def _coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
-    """Return channels first intensities as displayable (Y, X, 3)."""
-    values = np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    """Return intensities (views, channels, Y, X) as displayable (views, Y, X, 3), with one contrast for all views."""
     if rgb and pixels.dtype == np.uint8:
-        return np.moveaxis(pixels[:3], 0, -1)
+        return np.moveaxis(pixels[:, :3], 1, -1)
+    values = np.moveaxis(np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0), 1, 0)
     stretched = []
     for channel in values[:3]:
         low, high = np.percentile(channel, (0.5, 99.7))
@@ -136,7 +139,7 @@ def _coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
     return (np.stack(stretched, axis=-1) * 255).astype(np.uint8)
 
 
-def _panel(pixels: NDArray[np.uint8], labels: NDArray[np.uint32]) -> Picture:
+def _panel(pixels: NDArray[np.uint8], labels: NDArray[np.uint32], instances: Instances) -> Picture:
     from PIL import Image as Pictures
 
     longest = max(labels.shape)
@@ -148,7 +151,10 @@ def _panel(pixels: NDArray[np.uint8], labels: NDArray[np.uint32]) -> Picture:
     columns = np.minimum(np.arange(size[0]) / zoom, labels.shape[1] - 1).astype(int)
     drawn = labels[np.ix_(rows, columns)]
     edge = _edges(drawn)
-    shown[edge] = _colours(drawn[edge])
+    marks = drawn[edge]
+    if instances.classes is not None and len(instances.names) > 2:
+        marks = lookup(marks, instances.ids, instances.classes.astype(np.uint32))
+    shown[edge] = _colours(marks)
     return Pictures.fromarray(shown)
 
 
@@ -165,7 +171,7 @@ def _edges(labels: NDArray[np.uint32]) -> NDArray[np.bool_]:
 
 
 def _colours(ids: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Return a bright colour per id; ids that follow each other differ much."""
+    """Return a bright colour per id or class; numbers that follow each other differ much."""
     hue = (ids.astype(np.float64) * 0.618033988749895) % 1 * 6
     ramp = [np.clip(np.abs((hue + shift) % 6 - 3) - 1, 0, 1) for shift in (0, 4, 2)]
     return (np.stack(ramp, axis=-1) * 205 + 50).astype(np.uint8)

@@ -17,12 +17,14 @@ Unknown keys are refused with their path; what is left out has its default.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from numpy.typing import NDArray
 
 from segmentry import catalog
 from segmentry.errors import InputError, ParameterError, SegmentryError, nearest, one_line
@@ -30,9 +32,11 @@ from segmentry.image import Image
 from segmentry.run import Outcome, run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
 
-__all__ = ["VERSION", "Recipe", "differences", "segment"]
+__all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "segment"]
 
 VERSION = 1
+#: What segments an image when nothing is said.
+DEFAULT_METHOD = "watershed"
 LARGEST_FILE = 1_000_000
 _LISTS = {"filters": "filter", "cleaning": "cleaner", "analyses": "analysis"}
 _KEYS = ("segmentry", "channel", "planes", "filters", "method", "cleaning", "analyses")
@@ -69,7 +73,7 @@ class Recipe:
     planes: bool = False
 
     @classmethod
-    def read(cls, path: Path) -> Recipe:
+    def read(cls, path: str | os.PathLike[str]) -> Recipe:
         """Return the recipe in a YAML or JSON file.
 
         Raises
@@ -77,6 +81,7 @@ class Recipe:
         InputError
             When the file can't be read or is no recipe, with the path of the key that is wrong.
         """
+        path = Path(path)
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise InputError(f"{path} is larger than a recipe can be ({LARGEST_FILE:,} bytes)")
@@ -156,8 +161,10 @@ class Recipe:
         )
 
 
-def segment(image: Image, method: str, **parameters: Any) -> Outcome:
-    """Segment an image with one method and its parameters; filters and cleaners need a :class:`Recipe`.
+def segment(image: Image | NDArray[Any], method: str = DEFAULT_METHOD, **parameters: Any) -> Outcome:
+    """Segment an image, or an array in two or three dimensions, with one method and its parameters.
+
+    Filters and cleaners need a :class:`Recipe`, arrays of other axes :meth:`segmentry.image.Image.from_array`.
 
     Raises
     ------
@@ -170,7 +177,8 @@ def segment(image: Image, method: str, **parameters: Any) -> Outcome:
     >>> outcome.instances.ids
     array([1], dtype=uint32)
     """
-    return Recipe.from_dict({"segmentry": VERSION, "method": {method: parameters}}).run(image)
+    seen = image if isinstance(image, Image) else Image.from_array(image)
+    return Recipe.from_dict({"segmentry": VERSION, "method": {method: parameters}}).run(seen)
 
 
 def differences(one: Any, other: Any, path: str = "") -> list[str]:

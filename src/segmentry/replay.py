@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Replay:
     differences: list[str] = field(default_factory=list)
 
 
-def output_folders(path: Path) -> list[Path]:
+def output_folders(path: str | os.PathLike[str]) -> list[Path]:
     """Return the outputs that a path means: the output folder itself, one it holds, or the one that a file lies in.
 
     Raises
@@ -47,6 +48,7 @@ def output_folders(path: Path) -> list[Path]:
     InputError
         When there is none.
     """
+    path = Path(path)
     if path.is_dir() and (path / RECORD).exists():
         return [path]
     if (path.parent / RECORD).exists() and path.exists():
@@ -57,7 +59,9 @@ def output_folders(path: Path) -> list[Path]:
     return found
 
 
-def replay(folder: Path, source: Path | None = None, progress: Progress | None = None) -> Replay:
+def replay(
+    folder: str | os.PathLike[str], source: str | os.PathLike[str] | None = None, progress: Progress | None = None
+) -> Replay:
     """Make an output again and compare.
 
     Parameters
@@ -72,11 +76,12 @@ def replay(folder: Path, source: Path | None = None, progress: Progress | None =
     InputError
         When the record is damaged or the input is gone.
     """
+    folder = Path(folder)
     record = load_record(folder)
     found = Replay(folder)
     recipe = Recipe.from_dict(record["recipe"])
     options = Options.from_dict(record["options"])
-    place = source or Path(record["path"])
+    place = Path(source or record["path"])
     if not place.exists():
         raise InputError(f"the input {place} is gone: say where it is with --input FILE")
     if sha256(place) != record["input"].get("sha256"):

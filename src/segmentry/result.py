@@ -57,6 +57,9 @@ class Semantic:
                 f"{len(self.names)} classes on a grid of {self.grid.shape} need {(len(self.names), *self.grid.shape)}"
             )
 
+    def __repr__(self) -> str:
+        return f"Semantic({', '.join(self.names)}; {self.grid.axes} {self.grid.shape})"
+
     def semantic(self) -> Semantic:
         """Return this result."""
         return self
@@ -139,6 +142,9 @@ class Instances:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"Instances({len(self):,} objects; {self.grid.axes} {self.grid.shape})"
+
     def semantic(self) -> Semantic:
         """Return the class of each pixel; probabilities are not known any more."""
         kinds = self.classes if self.classes is not None else np.ones(len(self.ids), np.int32)
@@ -212,6 +218,9 @@ class Panoptic:
     def __post_init__(self) -> None:
         if self.classes.grid.shape != self.things.grid.shape:
             raise InputError(f"classes on {self.classes.grid.shape} and things on {self.things.grid.shape} don't fit")
+
+    def __repr__(self) -> str:
+        return f"Panoptic({len(self.things):,} things; {', '.join(self.names)}; {self.grid.axes} {self.grid.shape})"
 
     @property
     def grid(self) -> Grid:

@@ -59,6 +59,9 @@ class Outcome:
     filtered: Image
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Outcome({self.result!r}, {len(self.instances):,} objects, by {self.segmenter.name})"
+
 
 def run(
     segmenter: Segmenter,

@@ -18,12 +18,12 @@ from segmentry.labelling import Store
 __all__ = ["DiskArray", "Frame", "new_array"]
 
 #: Results up to this many bytes are held in memory.
-IN_MEMORY_BYTES = 2**30
+IN_MEMORY_BYTES = 2**28
 CHUNK = 512
 
 
 def new_array(shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None) -> Store:
-    """Return an array of zeros: NumPy up to a gigabyte, beyond that on disk in a temporary folder (inside `folder`)."""
+    """Return an array of zeros: NumPy up to 256 MB, beyond that on disk in a temporary folder (inside `folder`)."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
         return np.zeros(tuple(shape), dtype)
     return DiskArray(shape, dtype, folder)

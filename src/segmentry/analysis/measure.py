@@ -25,7 +25,7 @@ from segmentry.workspace import Frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Measure"]
+__all__ = ["Measure", "measure"]
 
 
 class Measure(Analysis):
@@ -62,10 +62,23 @@ class Measure(Analysis):
             for axis, i in zip(loose, index, strict=True):
                 seen = seen and seen.at(axis, i)
             columns = _measured(frame, seen)
-            where = {{"T": "time", "Z": "plane"}[a]: i for a, i in zip(loose, index, strict=True)}
+            where: dict[str, Any] = {{"T": "time", "Z": "plane"}[a]: i for a, i in zip(loose, index, strict=True)}
+            if grid.interval is not None and "T" in loose:
+                where["time_s"] = index[0] * grid.interval
             tables.append(pd.DataFrame({"id": columns.pop("id"), **where, **columns}))
         filled = [t for t in tables if len(t)] or tables[:1]
         return pd.concat(filled, ignore_index=True)
+
+
+def measure(instances: Instances, image: Image | None = None, *, planes: bool = False) -> pd.DataFrame:
+    """Return the table of :class:`Measure` for objects and, where given, the intensities of an image.
+
+    Raises
+    ------
+    InputError
+        When labels and image differ in shape.
+    """
+    return Measure(planes=planes).analyse(instances, image)
 
 
 def _measured(instances: Instances, image: Image | None) -> dict[str, Any]:
@@ -134,18 +147,18 @@ def _intensity(instances: Instances, held: Survey, image: Image) -> dict[str, An
     columns: dict[str, Any] = {}
     for c, name in enumerate(image.channels or ("",)):
         channel = image.channel(c) if name else image
-        sums = np.zeros((len(held.ids) + 1, 5))
+        sums = np.zeros((len(held.ids) + 1, 6))
         sums[:, 3], sums[:, 4] = np.inf, -np.inf
         for region, index in _indexed(instances, held):
             add_intensities(index, channel.read(region).astype(np.float64).reshape(index.shape), sums)
-        count, mean, squares, low, high = sums[1:].T
+        count, mean, squares, low, high, total = sums[1:].T
         some = count > 0
         end = f"_{name}" if name else ""
         columns[f"mean{end}"] = np.where(some, mean, np.nan)
         columns[f"sd{end}"] = np.where(some, np.sqrt(squares / np.maximum(count, 1)), np.nan)
         columns[f"min{end}"] = np.where(some, low, np.nan)
         columns[f"max{end}"] = np.where(some, high, np.nan)
-        columns[f"sum{end}"] = mean * count
+        columns[f"sum{end}"] = total
     return columns
 
 

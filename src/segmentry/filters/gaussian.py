@@ -14,7 +14,7 @@ from segmentry.image import Grid
 from segmentry.length import Length
 from segmentry.step import Filter
 
-__all__ = ["Gaussian", "smooth"]
+__all__ = ["Gaussian", "reach", "sigma_pixels", "smooth"]
 
 TRUNCATE = 4.0
 MAX_SIGMA = 500.0
@@ -27,10 +27,10 @@ class Gaussian(Filter):
     sigma: Length = Field(Length(1.0), description="Standard deviation of the bell curve; 0 leaves the image as it is.")
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
-        return reach(_pixels(self.sigma, grid))
+        return reach(sigma_pixels(self.sigma, grid))
 
     def plane(self, pixels: NDArray[np.float32], grid: Grid, channel: int) -> NDArray[np.float32]:
-        return smooth(pixels, _pixels(self.sigma, grid))
+        return smooth(pixels, sigma_pixels(self.sigma, grid))
 
 
 def reach(sigma: tuple[float, ...]) -> tuple[int, ...]:
@@ -47,7 +47,14 @@ def smooth(pixels: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArray[np.
     return np.asarray(gaussian_filter(pixels, sigma, truncate=TRUNCATE, mode="reflect", output=np.float32))
 
 
-def _pixels(sigma: Length, grid: Grid) -> tuple[float, ...]:
+def sigma_pixels(sigma: Length, grid: Grid) -> tuple[float, ...]:
+    """Return a standard deviation in pixels per axis.
+
+    Raises
+    ------
+    ParameterError
+        When it is so large that a window around a pixel would be a whole image.
+    """
     found = sigma.pixels(grid)
     if max(found) > MAX_SIGMA:
         raise ParameterError(f"sigma {sigma} is {max(found):g} pixels here; at most {MAX_SIGMA:g} are possible")

@@ -125,22 +125,22 @@ class Source:
         """Return the image in canonical order of axes: in memory, the file closed, when small; else opened lazily."""
         left_open = False
         try:
-            grid, channels, provenance = self._said()
+            grid, channels, provenance, kind = self._said()
             order = [self.axes.index(a) if a in self.axes else None for a in grid.axes]
             left_open = nbytes(grid.shape, self.data.dtype) > LAZY_FROM and type(self.data) is not np.ndarray
             pixels: Array = Arranged(self.data, order, self.name, self.native.dtype, self.close if left_open else None)
             if not left_open:
                 pixels = pixels[(slice(None),) * len(order)]
-            return Image(pixels, grid, channels, self.name, provenance)
+            return Image(pixels, grid, channels, self.name, provenance, kind)
         finally:
             if self.close is not None and not left_open:
                 self.close()
 
-    def _said(self) -> tuple[Grid, tuple[str, ...], Mapping[str, Any]]:
+    def _said(self) -> tuple[Grid, tuple[str, ...], Mapping[str, Any], str]:
         sizes = self._sizes()
         native, told = self.native, self.native.description
         if told is not None and _agrees(told.grid, sizes):
-            return told.grid, told.channels, told.provenance
+            return told.grid, told.channels, told.provenance, told.kind
         axes = "".join(a for a in AXES if a in "YX" or sizes.get(a, 1) > 1)
         spatial = [native.spacing.get(a, 0.0) for a in axes if a in "ZYX"]
         known = native.unit is not None and all(math.isfinite(s) and s > 0 for s in spatial)
@@ -151,7 +151,7 @@ class Source:
             native.unit if known else None,
             native.interval if "T" in axes and native.interval and 0 < native.interval < math.inf else None,
         )
-        return grid, native.channels if "C" in axes and len(native.channels) == sizes["C"] else (), {}
+        return grid, native.channels if "C" in axes and len(native.channels) == sizes["C"] else (), {}, "image"
 
     def _sizes(self) -> dict[str, int]:
         """Length by axis, refusing what is no image."""

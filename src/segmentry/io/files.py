@@ -9,13 +9,13 @@ import pkgutil
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
 import segmentry.io
-from segmentry.errors import InputError, OutputError, SegmentryError, nearest, one_line
+from segmentry.errors import InputError, MissingExtraError, OutputError, SegmentryError, nearest, one_line
 from segmentry.image import Image
 from segmentry.io.format import Format
 from segmentry.result import Instances
@@ -76,6 +76,8 @@ def write(path: str | os.PathLike[str], image: Image, *, kind: str = "image", ov
     OutputError
         When the file exists and `overwrite` is false, or the format can't hold the image.
     """
+    if not isinstance(image, Image):
+        raise InputError(f"what is written must be an Image, not {type(image).__name__}: use Image.from_array")
     form = _format_by_suffix(Path(path), kind)
     with written_whole(Path(path), overwrite) as aside:
         form.write(aside, image, kind)
@@ -96,6 +98,8 @@ def write_labels(
     OutputError
         When the file exists and `overwrite` is false, or the format can't hold the ids.
     """
+    if not isinstance(labels, Instances):
+        raise InputError(f"objects must be Instances, not {type(labels).__name__}: outcome.instances, or from_labels")
     form = _format_by_suffix(Path(path), "labels")
     with written_whole(Path(path), overwrite) as aside:
         form.write_labels(aside, labels, provenance or {})
@@ -107,6 +111,7 @@ def written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to, and move what was written into place at the end, or remove it."""
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already: choose another name, or allow it to be overwritten")
+    made = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         workshop = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
@@ -122,6 +127,9 @@ def written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
         raise OutputError(f"{path} can't be written: {one_line(error)}") from error
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # it holds what was written
+                folder.rmdir()
 
 
 def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T:
@@ -129,8 +137,10 @@ def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T
     form = _format_by_content(place)
     try:
         return use(form, place)
-    except SegmentryError:
-        raise
+    except SegmentryError as error:
+        if place.name in str(error) or isinstance(error, MissingExtraError):
+            raise
+        raise type(error)(f"{place}: {error}") from error
     except MemoryError as error:
         raise InputError(
             f"{place} does not fit in memory: convert it to .zarr, which is read piece by piece"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from segmentry.errors import InputError, OutputError
 from segmentry.image import Grid, Image
 from segmentry.result import Instances
 
-__all__ = ["Description", "Format", "check_claim"]
+__all__ = ["Description", "Format", "as_instances", "check_claim"]
 
 #: Largest number of bytes that a file may claim to unpack to, per byte of the file (deflate reaches 1,032).
 MAX_RATIO = 1100
+#: Where scores and classes of objects lie in what a file says of how it was made.
+OBJECTS = "objects"
 #: Files that unpack to less than this are never suspected.
 ALWAYS_FINE = 256 * 2**20
 
@@ -120,7 +127,7 @@ class Format:
             if image.grid.length("C") > 1:
                 raise InputError(f"{path.name} has {image.grid.length('C')} channels: labels have one id per pixel")
             image = image.channel(0)
-        return Instances.from_labels(image.read(), image.grid)
+        return as_instances(image)
 
     def provenance(self, path: Path) -> Mapping[str, Any]:
         """Return how the file says that it was made; empty where it says nothing."""
@@ -132,7 +139,46 @@ class Format:
 
     def write_labels(self, path: Path, labels: Instances, provenance: Mapping[str, Any]) -> None:
         """Write objects; the default writes their ids as pixels."""
-        self.write(path, Image(labels.labels, labels.grid, (), "", provenance), "labels")
+        said = {key: value for key, value in provenance.items() if key != OBJECTS} | _packed(labels)
+        self.write(path, Image(labels.labels, labels.grid, (), "", said), "labels")
+
+
+def as_instances(image: Image) -> Instances:
+    """Return the pixels of an image as objects, with the scores and classes that were written beside them."""
+    found = Instances.from_labels(image.read(), image.grid)
+    try:
+        packed = image.provenance[OBJECTS]
+        ids = _unpacked(packed["ids"], np.uint32)
+        if not np.array_equal(ids, found.ids):
+            return found
+        scores = packed["scores"] and _unpacked(packed["scores"], np.float32)
+        kinds = packed["classes"] and _unpacked(packed["classes"], np.int32)
+        names = tuple(str(name) for name in packed["names"])
+        if kinds is not None and len(kinds) and not 0 <= kinds.min() <= kinds.max() < len(names):
+            return found
+        return Instances(found.labels, found.grid, ids, scores, kinds, names)
+    except (KeyError, TypeError, ValueError, zlib.error, InputError):
+        return found
+
+
+def _packed(labels: Instances) -> dict[str, Any]:
+    """Return what is known of the objects beyond their pixels, to lie in a file beside them."""
+    if labels.scores is None and labels.classes is None:
+        return {}
+    columns: dict[str, NDArray[Any] | None] = {"ids": labels.ids, "scores": labels.scores, "classes": labels.classes}
+    coded = {name: None if values is None else _coded(values) for name, values in columns.items()}
+    return {OBJECTS: {**coded, "names": list(labels.names)}}
+
+
+def _coded(values: NDArray[Any]) -> str:
+    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    return base64.b64encode(zlib.compress(little.tobytes(), 6)).decode()
+
+
+def _unpacked(text: str, dtype: type[Any]) -> NDArray[Any]:
+    unpack = zlib.decompressobj()
+    content = unpack.decompress(base64.b64decode(text, validate=True), ALWAYS_FINE)
+    return np.frombuffer(content, np.dtype(dtype).newbyteorder("<")).astype(dtype)
 
 
 def check_claim(path: Path, shape: tuple[int, ...], itemsize: int, ratio: float = MAX_RATIO) -> None:

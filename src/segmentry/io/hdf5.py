@@ -17,7 +17,7 @@ import numpy as np
 from segmentry.errors import InputError
 from segmentry.image import Grid, Image, normalise_unit, unit_ratio
 from segmentry.io.arrange import BAND, LAZY_FROM, Native, Source, bands, guess_axes, nbytes
-from segmentry.io.format import Description, Format, check_claim
+from segmentry.io.format import Description, Format, as_instances, check_claim
 from segmentry.result import Instances
 
 __all__ = ["FORMATS", "Hdf5"]
@@ -27,6 +27,7 @@ DATASET = "exported_data"
 #: Names of datasets in the order in which they are taken.
 FOR_IMAGES = (DATASET, "raw", "image", "images", "data")
 FOR_LABELS = ("label", "labels", DATASET)
+ATTRIBUTES = ("segmentry", "axistags", "axis_units", "element_size_um")
 #: What vigra calls the kinds of axes.
 _FLAGS = {"C": 1, "Z": 2, "Y": 2, "X": 2, "T": 8}
 
@@ -53,7 +54,7 @@ class Hdf5(Format):
         if image.grid.length("C") > 1:
             raise InputError(f"{path.name} has {image.grid.length('C')} channels: labels have one id per pixel")
         image = image.channel(0)
-        return Instances.from_labels(image.read(), image.grid)
+        return as_instances(image)
 
     def write(self, path: Path, image: Image, kind: str = "image") -> None:
         """Write the dataset a band of rows at a time, in chunks, compressed without loss."""
@@ -80,8 +81,9 @@ def _read(path: Path, preferred: tuple[str, ...]) -> Image:
     file = h5py.File(path, "r", locking=False)
     try:
         data = _chosen(path.name, file, preferred)
-        check_claim(path, data.shape, data.dtype.itemsize)
-        attributes = dict(data.attrs)
+        for claim in (data.shape, data.chunks or ()):
+            check_claim(path, claim, data.dtype.itemsize)
+        attributes = {key: data.attrs[key] for key in ATTRIBUTES if key in data.attrs}
         description = Description.from_json(attributes.get("segmentry", ""))
         if description is not None and description.grid.shape != data.shape:
             description = None

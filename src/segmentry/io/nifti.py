@@ -68,7 +68,7 @@ class Nifti(Format):
         if whole or narrow:
             data = _narrowed(data[(slice(None),) * len(grid.axes)], narrow)
         if said:
-            return Image(data, grid, said.channels, path.name, said.provenance)
+            return Image(data, grid, said.channels, path.name, said.provenance, said.kind)
         colours = ("red", "green", "blue", "alpha")[: grid.length("C")] if letters.startswith("C") else ()
         return Image(data, grid, colours, path.name)
 
@@ -95,6 +95,19 @@ class Nifti(Format):
 FORMATS = (Nifti(),)
 
 
+class _Stored:
+    """The voxels of a plain file in its own axes and type, read from it when they are sliced."""
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._path, self._offset, self.shape, self.dtype = path, offset, shape, dtype
+
+    def __getitem__(self, key: Region) -> NDArray[Any]:
+        from nibabel.fileslice import fileslice
+
+        with self._path.open("rb") as file:
+            return np.asarray(fileslice(file, key, self.shape, self.dtype, self._offset, "F"))
+
+
 class _Voxels:
     """Voxels in the axes of a grid, scaled and in native byte order, read from those of a file when they are sliced."""
 
@@ -112,7 +125,10 @@ class _Voxels:
         # an axis that only one of both sides has is of length 1
         block = block.reshape([length.get(a, len(range(*wanted[a].indices(1)))) for a in self._axes])
         block = block.astype(self.dtype, copy=False)
-        return block if self._scaling is None else block * self.dtype.type(self._scaling[0]) + self._scaling[1]
+        if self._scaling is None:
+            return block
+        with np.errstate(all="ignore"):
+            return np.asarray(block * self.dtype.type(self._scaling[0]) + self.dtype.type(self._scaling[1]))
 
 
 def _start(path: Path, size: int) -> bytes:
@@ -168,8 +184,6 @@ def _scaling(header: Any) -> tuple[float, float] | None:
 
 def _raw(path: Path, offset: int, sizes: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, bool]:
     """Return the voxels in the file's own axes, and whether they are in memory."""
-    from nibabel.arrayproxy import ArrayProxy
-
     size = math.prod(sizes) * dtype.itemsize
     with path.open("rb") as file:
         packed = file.read(2) == _GZIP
@@ -177,7 +191,7 @@ def _raw(path: Path, offset: int, sizes: tuple[int, ...], dtype: np.dtype[Any]) 
         if not packed:
             if offset + size > path.stat().st_size:
                 raise InputError(f"{path.name} ends before its {size:,} bytes of voxels do: it is cut off")
-            return ArrayProxy(path, (sizes, dtype, offset, 1, 0), mmap=False, keep_file_open=False), False
+            return _Stored(path, offset, sizes, dtype), False
         file.seek(0)
         unpacked = gzip.GzipFile(fileobj=file)
         unpacked.seek(offset)

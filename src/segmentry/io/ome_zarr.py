@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from segmentry.errors import InputError, OutputError
 from segmentry.image import AXES, Array, Grid, Image, Region, Transposed
-from segmentry.io.format import Description, Format
+from segmentry.io.format import Description, Format, as_instances
 from segmentry.io.ngff import attributes_of, channel_names, level_shapes, read_grid
 from segmentry.result import Instances
 
@@ -67,7 +67,7 @@ class OmeZarr(Format):
             raise InputError(f"{path.name} has {image.grid.length('C')} channels: labels have one id per pixel")
         image = image.channel(0)
         _check_memory(path, image.grid)
-        return Instances.from_labels(image.read(), image.grid)
+        return as_instances(image)
 
     def write(self, path: Path, image: Image, kind: str = "image") -> None:
         """Write an image region by region, then the levels of its pyramid."""
@@ -198,7 +198,7 @@ def _image(node: Any, name: str) -> Image:
         pixels = Transposed(pixels, order)
     said = _description(node)
     if said is not None and (said.grid.axes, said.grid.shape) == (grid.axes, grid.shape):
-        return Image(pixels, said.grid, said.channels, name, said.provenance)
+        return Image(pixels, said.grid, said.channels, name, said.provenance, said.kind)
     return Image(pixels, grid, channel_names(meta, grid), name)
 
 

@@ -1,8 +1,9 @@
 """Ordinary picture files: PNG, JPEG, BMP, WebP and single GIF pictures are read; PNG is written.
 
-Palettes become red, green and blue, or grey, for an image, and stay numbers for labels. A transparency is a channel ``"alpha"``,
-unless it is opaque everywhere. The resolution of a picture counts as pixel size only where a pixel is smaller than
-10 µm: coarser ones describe print. JPEG and the like can't be written: they lose pixels, or what is known of them.
+Palettes become red, green and blue, or grey, for an image, and stay numbers for labels. A transparency is a channel
+``"alpha"``, unless it is opaque everywhere. The resolution of a picture counts as pixel size only where a pixel is
+smaller than 10 µm: coarser ones describe print. JPEG and the like can't be written: they lose pixels, or what is known
+of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from segmentry.errors import InputError, OutputError
 from segmentry.image import RGB, Image, unit_ratio
 from segmentry.io.arrange import Native, Source
-from segmentry.io.format import MAX_RATIO, Description, Format, check_claim
+from segmentry.io.format import MAX_RATIO, Description, Format, as_instances, check_claim
 from segmentry.result import Instances
 
 __all__ = ["FORMATS", "Picture", "Png"]
@@ -36,6 +37,8 @@ LARGEST_ID = 65_535
 #: How many bytes Pillow takes at a time for one sample.
 COPIES = 5
 NAMES = {2: ("grey", "alpha"), 3: RGB, 4: (*RGB, "alpha")}
+#: Modes of Pillow whose pixels are taken as they are.
+PLAIN = ("1", "L", "LA", "I;16", "RGB", "RGBA")
 ORIENTATION = 0x0112
 
 
@@ -58,7 +61,7 @@ class Picture(Format):
         image = _read(path, as_labels=True)
         if image.channels:
             raise InputError(f"{path.name} is in colour: labels have one id per pixel")
-        return Instances.from_labels(image.read(), image.grid)
+        return as_instances(image)
 
 
 class Png(Picture):
@@ -113,13 +116,13 @@ def _kind(head: bytes) -> str | None:
 def _read(path: Path, *, as_labels: bool) -> Image:
     with path.open("rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of damaged notes that don't matter here
-        picture = _opened(file)
+        picture, bits = _opened(file)
         if getattr(picture, "is_animated", False):
             raise InputError(f"{path.name} is an animation of {picture.n_frames} pictures: save it as a TIFF stack")
         width, height = picture.size
-        packed = 8 if picture.mode == "1" else 1
-        check_claim(path, (height, width, len(picture.getbands())), COPIES, COPIES * MAX_RATIO * packed)
-        data = _upright(_pixels(picture, file, as_labels), picture)
+        check_claim(path, (height, width, len(picture.getbands())), COPIES, COPIES * MAX_RATIO * max(1, 8 // bits))
+        deep = bits == 16 and picture.mode != "I;16"  # Pillow would reduce these to 8 bits
+        data = _upright(_deep(file) if deep else _pixels(picture, as_labels), picture)
         native = _native(picture)
     if native.description is None:
         data = _without_opaque(data)
@@ -128,27 +131,26 @@ def _read(path: Path, *, as_labels: bool) -> Image:
     return Source(data, axes, path.name, Native(native.spacing, native.unit, None, names, native.description)).image()
 
 
-def _opened(file: BinaryIO) -> Any:
-    """Open a picture with Pillow, but without its limit on sizes: ``check_claim`` judges them."""
-    kind = _kind(file.read(32))
+def _opened(file: BinaryIO) -> tuple[Any, int]:
+    """Open a picture with Pillow, and say how many bits a sample has.
+
+    Pillow's own limit on sizes is passed by: ``check_claim`` judges them.
+    """
+    head = file.read(32)
     file.seek(0)
-    return getattr(importlib.import_module(f"PIL.{kind}ImagePlugin"), f"{kind}ImageFile")(file)
+    kind = _kind(head)
+    picture = getattr(importlib.import_module(f"PIL.{kind}ImagePlugin"), f"{kind}ImageFile")(file)
+    return picture, head[len(PNG_MAGIC) + 16] if kind == "Png" else 8
 
 
-def _pixels(picture: Any, file: BinaryIO, as_labels: bool) -> NDArray[Any]:
+def _pixels(picture: Any, as_labels: bool) -> NDArray[Any]:
     """Return pixels of shape (rows, columns) or (rows, columns, channels)."""
-    if picture.format == "PNG" and picture.mode != "I;16" and _bits(file) == 16:  # Pillow would reduce them to 8
-        import imagecodecs
-
-        return np.asarray(imagecodecs.png_decode(_intact(file)))
-    if picture.mode == "I;16":
-        return np.array(picture)
     if picture.mode == "P" and as_labels:
         return np.array(picture)
     if picture.mode in ("P", "PA"):
         clear = picture.mode == "PA" or "transparency" in picture.info
         return np.array(picture.convert(("L" if _is_grey(picture) else "RGB") + ("A" if clear else "")))
-    return np.array(picture if picture.mode in ("1", "L", "LA", "RGB", "RGBA") else picture.convert("RGB"))
+    return np.array(picture if picture.mode in PLAIN else picture.convert("RGB"))
 
 
 def _is_grey(picture: Any) -> bool:
@@ -157,14 +159,10 @@ def _is_grey(picture: Any) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
-def _bits(file: BinaryIO) -> int:
-    """Return bits per channel of a PNG."""
-    file.seek(len(PNG_MAGIC) + 16)
-    return file.read(1)[0]
+def _deep(file: BinaryIO) -> NDArray[Any]:
+    """Return the pixels of a PNG with 16 bits per sample, refusing one with damage, which libpng would pass over."""
+    import imagecodecs
 
-
-def _intact(file: BinaryIO) -> bytes:
-    """Return a whole PNG, refusing one with damage, which libpng would pass over."""
     file.seek(0)
     content = file.read()
     at, kind = len(PNG_MAGIC), b""
@@ -174,7 +172,7 @@ def _intact(file: BinaryIO) -> bytes:
         if zlib.crc32(content[at + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
             raise ValueError(f"its chunk {kind.decode('latin-1')} is damaged")
         at = end + 4
-    return content
+    return np.asarray(imagecodecs.png_decode(content))
 
 
 def _upright(data: NDArray[Any], picture: Any) -> NDArray[Any]:

@@ -48,6 +48,7 @@ class Nd2(Format):
         with quiet(), ExitStack() as stack:
             file = stack.enter_context(library("nd2", "reading Nikon .nd2 files", self.extra).ND2File(path))
             image = _nd2_image(file, path)
+            weakref.finalize(image.data, file.close)
             stack.pop_all()
             return image
 
@@ -181,9 +182,7 @@ def _nd2_image(file: Any, path: Path) -> Image:
         return block.reshape([len(part) for part in ranges.values()])
 
     grid = Grid(axes, shape, *_nd2_spacing(file, axes), _nd2_interval(file) if "T" in axes else None)
-    pixels = Sliced(shape, file.dtype, read)
-    weakref.finalize(pixels, file.close)
-    return Image(pixels, grid, unique_names(names, grid), path.name)
+    return Image(Sliced(shape, file.dtype, read), grid, unique_names(names, grid), path.name)
 
 
 def _nd2_spacing(file: Any, axes: str) -> tuple[tuple[float, ...] | None, str | None]:

@@ -24,6 +24,8 @@ __all__ = ["FORMATS", "Czi"]
 
 #: Largest tile that is unpacked, in bytes.
 MAX_TILE = 2**30
+#: Most pixels of an image per pixel of its tiles.
+MAX_EMPTY = 100
 
 
 class Czi(Format):
@@ -40,9 +42,15 @@ class Czi(Format):
 
     def read(self, path: Path) -> Image:
         """Open a file without reading its tiles."""
+        czifile = library("czifile", "reading Zeiss .czi files", self.extra)
         with quiet(), ExitStack() as stack:
-            file = stack.enter_context(library("czifile", "reading Zeiss .czi files", self.extra).CziFile(str(path)))
+            # czifile does not close a file that it fails to open
+            handle = stack.enter_context(path.open("rb"))
+            file = czifile.CziFile(handle)
+            if any(entry.file_part != file.header.file_part for entry in file.subblock_directory):
+                raise InputError(f"{path.name} has tiles in files beside it: export it as one .czi or as OME-TIFF")
             image = _czi_image(file, path)
+            weakref.finalize(image.data, handle.close)
             stack.pop_all()
             return image
 
@@ -60,6 +68,8 @@ def _czi_image(file: Any, path: Path) -> Image:
     first = np.min([entry.start[:-1] for entry in tiles], axis=0)
     last = np.max([np.add(entry.start, entry.shape)[:-1] for entry in tiles], axis=0)
     sizes = {a: int(n) for a, n in zip(own, last - first, strict=True)}
+    if math.prod(sizes.values()) > max(MAX_EMPTY * sum(math.prod(entry.shape[:-1]) for entry in tiles), 2**24):
+        raise InputError(f"{path.name} has tiles that are too far apart to be of one image: it is damaged")
     colours = stored.shape[0] if stored.shape else 1
     if colours > 1 and sizes.get("C", 1) > 1:
         raise InputError(f"{path.name} has several channels of colours: export it as OME-TIFF")
@@ -90,9 +100,8 @@ def _czi_image(file: Any, path: Path) -> Image:
     interval = increment if increment > 0 and "T" in axes else None
     grid = Grid(axes, shape, spacing if known else None, "um" if known else None, interval)
     names = [str(c.get("Name") or "") for c in about.iterfind(".//Information/Image/Dimensions/Channels/Channel")]
-    pixels = Sliced(shape, stored.base, read)
-    weakref.finalize(pixels, file.close)
-    return Image(pixels, grid, unique_names([*RGB, "alpha"][:colours] if colours > 1 else names, grid), path.name)
+    names = [*RGB, "alpha"][:colours] if colours > 1 else names
+    return Image(Sliced(shape, stored.base, read), grid, unique_names(names, grid), path.name)
 
 
 def _czi_step(about: ElementTree.Element, axis: str) -> float:

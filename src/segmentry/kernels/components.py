@@ -39,7 +39,7 @@ def label_components(values: NDArray[Any], full: bool = True) -> tuple[NDArray[n
 
 
 @compiled
-def unite(parent: NDArray[np.int64], a: int, b: int) -> None:
+def unite(parent: NDArray[Any], a: int, b: int) -> None:
     """Join the sets of `a` and `b`; the smaller root becomes the root of both."""
     while parent[a] != a:
         parent[a] = parent[parent[a]]

@@ -57,8 +57,8 @@ def add_intensities(index: NDArray[np.uint32], pixels: NDArray[np.float64], sums
     index : (Z, Y, X) array
         Number of the object at each pixel, 1 … n; 0 where there is none.
     pixels : float64 array of the same shape
-    sums : (n + 1, 5) array that is added to
-        Pixels, running mean, running sum of squared differences from it (Welford 1962), lowest, highest.
+    sums : (n + 1, 6) array that is added to
+        Pixels, running mean, running sum of squared differences from it (Welford 1962), lowest, highest, sum.
     """
     depth, height, width = index.shape
     for z in range(depth):
@@ -75,3 +75,4 @@ def add_intensities(index: NDArray[np.uint32], pixels: NDArray[np.float64], sums
                 row[2] += step * (value - row[1])
                 row[3] = min(row[3], value)
                 row[4] = max(row[4], value)
+                row[5] += value

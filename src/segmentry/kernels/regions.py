@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
-from segmentry.kernels.watershed import neighbour_offsets, walled
+from segmentry.kernels.watershed import WALL, neighbour_offsets, walled
 
 __all__ = ["grow_regions"]
 
 
 def grow_regions(
-    levels: NDArray[np.uint16], seeds: NDArray[np.uint32], floors: NDArray[np.uint16]
+    levels: NDArray[np.uint16], seeds: NDArray[np.uint32], floors: NDArray[np.uint16], climb: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.float64]]:
     """Grow each seed to the connected pixels that are not below its floor, brightest pixels first.
 
@@ -23,6 +23,9 @@ def grow_regions(
         Ids 1 … n at one pixel each.
     floors : (n + 1,) uint16 array
         Lowest level that the region of each id takes in.
+    climb
+        How many levels a path from the seed may rise above its lowest pixel: a region does not climb the flank of
+        another object.
 
     Returns
     -------
@@ -34,22 +37,22 @@ def grow_regions(
     heights = np.pad(levels, 1).ravel()
     labels, inner = walled(seeds, np.ones(seeds.shape, np.bool_))
     rim = np.zeros((len(floors), 2), np.int64)
-    _grow(heights, labels.reshape(-1), neighbour_offsets(labels.shape, full=False), floors, rim)
-    grown = np.maximum(labels[inner], 0).astype(np.uint32)
-    return grown, rim[:, 0] / np.maximum(rim.sum(axis=1), 1)
+    _grow(heights, labels.reshape(-1), neighbour_offsets(labels.shape, full=False), floors, climb, rim)
+    return labels[inner].copy(), rim[:, 0] / np.maximum(rim.sum(axis=1), 1)
 
 
 @compiled
 def _grow(
-    levels: NDArray[np.uint16], labels: NDArray[np.int64], offsets: NDArray[np.int64], floors: NDArray[np.uint16],
-    rim: NDArray[np.int64],
+    levels: NDArray[np.uint16], labels: NDArray[np.uint32], offsets: NDArray[np.int64], floors: NDArray[np.uint16],
+    climb: int, rim: NDArray[np.int64],
 ) -> None:  # fmt: skip
-    following = np.empty(labels.size, np.int64)
+    following = np.empty(labels.size, np.int32)
+    lowest = levels.copy()
     head = np.full(65_536, -1, np.int64)
     tail = np.full(65_536, -1, np.int64)
     current = np.int64(0)
     for i in range(labels.size):
-        if labels[i] > 0:
+        if 0 < labels[i] < WALL:
             level = levels[i]
             following[i] = -1
             if head[level] < 0:
@@ -67,9 +70,11 @@ def _grow(
         region = labels[i]
         for offset in offsets:
             j = i + offset
-            if labels[j] == 0 and levels[j] >= floors[region]:
+            rise = np.int64(levels[j]) - np.int64(lowest[i])
+            if labels[j] == 0 and levels[j] >= floors[region] and rise <= climb:
                 labels[j] = region
                 level = levels[j]
+                lowest[j] = min(lowest[i], level)
                 following[j] = -1
                 if head[level] < 0:
                     head[level] = j
@@ -78,8 +83,8 @@ def _grow(
                 tail[level] = j
                 current = max(current, level)
     for i in range(labels.size):
-        if labels[i] > 0:
+        if 0 < labels[i] < WALL:
             for offset in offsets:
                 j = i + offset
-                if labels[j] >= 0 and labels[j] != labels[i]:
+                if labels[j] != WALL and labels[j] != labels[i]:
                     rim[labels[i], 0 if labels[j] == 0 else 1] += 1

@@ -6,15 +6,20 @@ dimensions. Their results on a connected region of the mask depend on that regio
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentry.errors import InputError
 from segmentry.kernels.components import unite
 from segmentry.kernels.jit import compiled
 
-__all__ = ["deep_maxima", "flood", "neighbour_offsets", "walled"]
+#: Marks the pixels that no label may enter.
+WALL = np.uint32(2**32 - 1)
+
+__all__ = ["WALL", "deep_maxima", "flood", "neighbour_offsets", "walled"]
 
 
 def flood(
@@ -27,7 +32,7 @@ def flood(
     levels : uint16 array, two- or three-dimensional
         Height of each pixel: low pixels are flooded first, pixels of one level in the order in which they are reached.
     seeds : uint32 array of the same shape
-        Ids to grow from; 0 elsewhere.
+        Ids to grow from, below 4,294,967,295; 0 elsewhere.
     mask : bool array of the same shape
         Where labels may go; seeds outside it don't count.
     full
@@ -40,7 +45,9 @@ def flood(
     labels, inner = walled(seeds, mask)
     offsets = neighbour_offsets(labels.shape, full)
     _flood(np.pad(levels, 1).ravel(), labels.reshape(-1), offsets, int(levels.max(initial=0)) + 1)
-    return np.maximum(labels[inner], 0).astype(np.uint32)
+    found = labels[inner].copy()
+    found[~mask] = 0
+    return found
 
 
 def deep_maxima(levels: NDArray[np.uint16], mask: NDArray[np.bool_], depth: int) -> NDArray[np.uint32]:
@@ -72,16 +79,24 @@ def deep_maxima(levels: NDArray[np.uint16], mask: NDArray[np.bool_], depth: int)
     return seeds
 
 
-def walled(seeds: NDArray[np.uint32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], tuple[slice, ...]]:
-    """Return seeds padded by one pixel, -1 there and outside the mask, and the region of the array in it."""
+def walled(seeds: NDArray[np.uint32], mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint32], tuple[slice, ...]]:
+    """Return seeds padded by one pixel, WALL there and outside the mask, and the region of the array in it."""
     inner = tuple(slice(1, -1) for _ in range(seeds.ndim))
-    labels = np.full(tuple(n + 2 for n in seeds.shape), -1, np.int64)
-    labels[inner] = np.where(mask, seeds.astype(np.int64), -1)
+    labels = np.full(tuple(n + 2 for n in seeds.shape), WALL, np.uint32)
+    labels[inner] = np.where(mask, seeds, WALL)
     return labels, inner
 
 
 def neighbour_offsets(shape: tuple[int, ...], full: bool) -> NDArray[np.int64]:
-    """Return the distances in a flat array from a pixel to its neighbours, in raster order."""
+    """Return the distances in a flat array from a pixel to its neighbours, in raster order.
+
+    Raises
+    ------
+    InputError
+        When the array is so large that places in it don't fit 32 bits, of which the kernels make queues.
+    """
+    if math.prod(shape) >= 2**31:
+        raise InputError(f"{math.prod(shape):,} pixels at once are too many to flood: use smaller tiles")
     strides = [int(np.prod(shape[i + 1 :])) for i in range(len(shape))]
     steps = np.stack(np.meshgrid(*[[-1, 0, 1]] * len(shape), indexing="ij"), -1).reshape(-1, len(shape))
     near = np.abs(steps).sum(axis=1)
@@ -90,13 +105,13 @@ def neighbour_offsets(shape: tuple[int, ...], full: bool) -> NDArray[np.int64]:
 
 
 @compiled
-def _flood(levels: NDArray[np.uint16], labels: NDArray[np.int64], offsets: NDArray[np.int64], n_levels: int) -> None:
-    """Fill the zeros of flat, padded labels; one queue per level, first in first out; -1 is a wall."""
-    following = np.empty(labels.size, np.int64)
+def _flood(levels: NDArray[np.uint16], labels: NDArray[np.uint32], offsets: NDArray[np.int64], n_levels: int) -> None:
+    """Fill the zeros of flat, padded labels; one queue per level, first in first out."""
+    following = np.empty(labels.size, np.int32)
     head = np.full(n_levels, -1, np.int64)
     tail = np.full(n_levels, -1, np.int64)
     for i in range(labels.size):
-        if labels[i] > 0:
+        if 0 < labels[i] < WALL:
             level = levels[i]
             following[i] = -1
             if head[level] < 0:
@@ -126,7 +141,7 @@ def _flood(levels: NDArray[np.uint16], labels: NDArray[np.int64], offsets: NDArr
 
 
 @compiled
-def _by_level(levels: NDArray[np.uint16], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _by_level(levels: NDArray[np.uint16], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return the flat places of the mask from the highest level to the lowest, raster order within a level."""
     start = np.zeros(65_537, np.int64)
     for i in range(levels.size):
@@ -134,7 +149,7 @@ def _by_level(levels: NDArray[np.uint16], mask: NDArray[np.bool_]) -> NDArray[np
             start[65_535 - levels[i] + 1] += 1
     for level in range(1, 65_537):
         start[level] += start[level - 1]
-    order = np.empty(start[-1], np.int64)
+    order = np.empty(start[-1], np.int32)
     for i in range(levels.size):
         if mask[i]:
             at = 65_535 - levels[i]
@@ -153,8 +168,8 @@ def _peaks(
     is its peak.
     """
     order = _by_level(levels, mask)
-    rank = np.full(levels.size, -1, np.int64)
-    parent = np.arange(order.size)
+    rank = np.full(levels.size, -1, np.int32)
+    parent = np.arange(order.size).astype(np.int32)
     for k in range(order.size):
         i = order[k]
         rank[i] = k

@@ -8,6 +8,7 @@ neighbourhood, so smooth noisy images first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -68,10 +69,8 @@ class KMeans(Segmenter):
         raw = image.read()
         channels = np.moveaxis(raw, image.grid.axes.index("C"), 0) if "C" in image.grid.axes else raw[None]
         values = rgb_to_lab(channels[:3], ready.white_) if image.is_rgb else channels.astype(np.float64)
-        squared = np.zeros((len(ready.centres_), *values.shape[1:]))
-        for k, centre in enumerate(ready.centres_):
-            for channel, at, scale in zip(values, centre, ready.scale_, strict=True):
-                squared[k] += (channel / scale - at) ** 2
+        scaled = [channel / scale for channel, scale in zip(values, ready.scale_, strict=True)]
+        squared = _squared(scaled, np.array(ready.centres_))
         classes = squared.argmin(axis=0)
         near = (squared - squared.min(axis=0)) / (2 * max(ready.spread_ or 0.0, 1e-12) / len(values))
         weight = np.exp(-np.minimum(near, 80))
@@ -84,18 +83,27 @@ class KMeans(Segmenter):
         return Semantic(classes.astype(np.uint8), image.grid.without("C"), names, probabilities)
 
 
+def _squared(channels: Sequence[NDArray[np.float64]], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the squared distance of each pixel (channels first) to each centre, centres first."""
+    total = np.zeros((len(centres), *channels[0].shape))
+    for k, centre in enumerate(centres):
+        for channel, at in zip(channels, centre, strict=True):
+            total[k] += (channel - at) ** 2
+    return total
+
+
 def _lloyd(
     pixels: NDArray[np.float64], weights: NDArray[np.int64], n: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Return at most `n` centres of weighted points, and for each point the nearest of them."""
     centres = pixels[rng.choice(len(pixels), 1, p=weights / weights.sum())]
     for _ in range(min(n, len(pixels)) - 1):
-        chance = weights * ((pixels[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1)
+        chance = weights * _squared(list(pixels.T), centres).min(axis=0)
         centres = np.vstack([centres, pixels[rng.choice(len(pixels), p=chance / chance.sum())]])
     nearest = np.full(len(pixels), -1)
     for _ in range(ROUNDS):
         before = nearest
-        nearest = np.asarray(((pixels[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1))
+        nearest = _squared(list(pixels.T), centres).argmin(axis=0)
         if np.array_equal(before, nearest):
             break
         shares = np.bincount(nearest, weights, len(centres))

@@ -1,8 +1,9 @@
 """Region growing: from each seed to the connected pixels that are nearly as bright.
 
 A pixel joins the region that reaches it first, brightest pixels first, as long as it keeps a share of the height of its
-seed over the background; so a faint object next to a bright one still gets its own outline. Seeds are given, or found
-as the maxima that stand out (Adams & Bischof 1994, for the order in which pixels join). It works on blobs of different
+seed over the background, and as long as the way there does not climb again; so a faint object next to a bright one
+still gets its own outline. Seeds are given, or found as the maxima that stand out (Adams & Bischof 1994, for the order
+in which pixels join). It works on blobs of different
 brightness; it leaks where objects fade into each other.
 """
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segmentry.errors import ParameterError
-from segmentry.filters.gaussian import smooth
+from segmentry.filters.gaussian import sigma_pixels, smooth
 from segmentry.image import Grid, Image
 from segmentry.length import Length
 from segmentry.methods.otsu import TwoClasses, two_classes
@@ -42,7 +43,10 @@ class RegionGrowing(Segmenter):
         0.5, gt=0, lt=1, description="How far below its seed a pixel may lie, as a share of the seed's height."
     )
     min_contrast: float = Field(
-        0.1, gt=0, le=1, description="How far a found seed must stand out, as a share of the intensity range."
+        0.1,
+        gt=0,
+        le=1,
+        description="How far a found seed must stand out from background and neighbours, as a share of the range.",
     )
     sigma: Length = Field(Length(1.0), description="Smoothing before anything else.")
     foreground: Literal["bright", "dark"] = Field("bright", description="Whether objects are brighter or darker.")
@@ -56,42 +60,42 @@ class RegionGrowing(Segmenter):
         update = {"classes_": two_classes(overview.histogram()), "range_": overview.range()}
         return self.model_copy(update=update)
 
-    def thresholds(self) -> tuple[float, ...]:
-        return () if self.classes_ is None else (self.classes_.threshold,)
-
     def segment(self, image: Image) -> Instances:
         from segmentry.kernels.regions import grow_regions
 
         ready = self.prepared(image)
-        levels, background, threshold = ready._levels(image)
-        seeds = self._given(image.grid) if self.seeds is not None else self._found(levels, threshold)
+        levels, background = ready._levels(image)
+        seeds = self._given(image.grid) if self.seeds is not None else self._found(levels, background)
         heights = np.maximum(levels[seeds > 0].astype(np.float64) - background, 0)
         floors = np.ceil(background + (1 - self.tolerance) * heights).astype(np.uint16)
         order = np.argsort(seeds[seeds > 0], kind="stable")
-        labels, margins = grow_regions(levels, seeds, np.concatenate([[np.uint16(0)], floors[order]]))
+        labels, margins = grow_regions(
+            levels, seeds, np.concatenate([[np.uint16(0)], floors[order]]), round(self.min_contrast * LEVELS)
+        )
         ids = np.unique(labels)
         ids = ids[ids > 0]
         return Instances(labels, image.grid, ids, margins[ids].astype(np.float32)).renumbered()
 
-    def _levels(self, image: Image) -> tuple[NDArray[np.uint16], float, float]:
-        """Return the image in 4,096 levels with objects bright, and the levels of background and threshold."""
+    def _levels(self, image: Image) -> tuple[NDArray[np.uint16], float]:
+        """Return the image in 4,096 levels with objects bright, and the level of the background."""
         assert self.classes_ is not None
         assert self.range_ is not None
         low, high = self.range_
-        pixels = smooth(image.read().astype(np.float32), self.sigma.pixels(image.grid)).astype(np.float64)
+        pixels = smooth(image.read().astype(np.float32), sigma_pixels(self.sigma, image.grid)).astype(np.float64)
         scale = LEVELS / (high - low) if high > low else 0.0
         dark = self.foreground == "dark"
 
         def level(values: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.clip((high - values if dark else values - low) * scale, 0, LEVELS)
 
-        background, threshold = level(np.array([self.classes_.mean[1 if dark else 0], self.classes_.threshold]))
-        return np.rint(level(pixels)).astype(np.uint16), float(background), float(threshold)
+        background = level(np.array(self.classes_.mean[1 if dark else 0]))
+        return np.rint(level(pixels)).astype(np.uint16), float(background)
 
-    def _found(self, levels: NDArray[np.uint16], threshold: float) -> NDArray[np.uint32]:
+    def _found(self, levels: NDArray[np.uint16], background: float) -> NDArray[np.uint32]:
         from segmentry.kernels.watershed import deep_maxima
 
-        return deep_maxima(levels, levels > threshold, max(1, round(self.min_contrast * LEVELS)))
+        contrast = self.min_contrast * LEVELS
+        return deep_maxima(levels, levels > background + contrast, max(1, round(contrast)))
 
     def _given(self, grid: Grid) -> NDArray[np.uint32]:
         seeds = np.zeros(grid.shape, np.uint32)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segmentry.filters.gaussian import reach, smooth
+from segmentry.filters.gaussian import reach, sigma_pixels, smooth
 from segmentry.image import Grid, Image
 from segmentry.length import Length
 from segmentry.methods.otsu import TwoClasses, two_classes
@@ -45,7 +45,7 @@ class Watershed(Segmenter):
     classes_: TwoClasses | None = Field(None, description="The threshold, and the two classes that it separates.")
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
-        return tuple(r + 1 for r in reach(self.sigma.pixels(grid)))
+        return tuple(r + 1 for r in reach(sigma_pixels(self.sigma, grid)))
 
     def prepare(self, overview: Overview) -> Self:
         return self.model_copy(update={"classes_": two_classes(overview.histogram(), self.threshold)})
@@ -56,12 +56,14 @@ class Watershed(Segmenter):
     def segment(self, image: Image) -> Instances:
         ready = self.prepared(image)
         assert ready.classes_ is not None
-        pixels = smooth(image.read().astype(np.float32), self.sigma.pixels(image.grid))
+        pixels = smooth(image.read().astype(np.float32), sigma_pixels(self.sigma, image.grid))
         bright = self.foreground == "bright"
         mask = pixels > ready.classes_.threshold if bright else pixels <= ready.classes_.threshold
         labels = split(mask, image.grid, max(self.depth.pixels(image.grid)))
-        above = ready.classes_.above(pixels)
-        return scored(labels, image.grid, above if bright else 1 - above)
+        probable = np.zeros(labels.shape, np.float32)
+        above = ready.classes_.above(pixels[mask])
+        probable[mask] = above if bright else 1 - above
+        return scored(labels, image.grid, probable)
 
 
 def split(mask: NDArray[np.bool_], grid: Grid, depth: float) -> NDArray[np.uint32]:

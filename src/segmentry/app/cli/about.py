@@ -57,8 +57,11 @@ def methods(
         listed = {kind: {n: _facts(s) for n, s in sorted(known.items())} for kind, known in found.items()}
         return print_json(listed)
     for kind, known in found.items():
-        rows = [[n, s.summary(), _scope(s)] for n, s in sorted(known.items())]
-        show_table(f"\n{_TITLES[kind]}", ["name", "what it does", "gives"], rows)
+        rows = [[n, _scope(s), s.summary()] for n, s in sorted(known.items())]
+        columns = ["name", "gives", "what it does"]
+        if kind != "method":
+            columns, rows = [columns[0], columns[2]], [[name, what] for name, _, what in rows]
+        show_table(f"\n{_TITLES[kind]}", columns, rows)
     return print("\nsegmentry methods NAME explains one, with its parameters and its source.")
 
 

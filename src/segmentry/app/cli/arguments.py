@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from segmentry.job import Options
     from segmentry.recipe import Recipe
 
-__all__ = ["DEFAULT_METHOD", "make_options", "make_recipe"]
-
-DEFAULT_METHOD = "watershed"
+__all__ = ["make_options", "make_recipe"]
 
 
 def make_recipe(
@@ -34,7 +32,7 @@ def make_recipe(
     ParameterError, UnknownNameError, InputError
         When options contradict each other, or name what does not exist.
     """
-    from segmentry.recipe import VERSION, Recipe
+    from segmentry.recipe import DEFAULT_METHOD, VERSION, Recipe
 
     if recipe is not None:
         if method or filters or cleaning:
@@ -56,7 +54,7 @@ def make_recipe(
     return Recipe.from_dict(content)
 
 
-def make_options(spacing: str | None, probabilities: bool) -> Options:
+def make_options(spacing: str | None = None, probabilities: bool = False, axes: str | None = None) -> Options:
     """Return the options of a job; `spacing` is like ``0.5,0.2,0.2um``.
 
     Raises
@@ -67,7 +65,7 @@ def make_options(spacing: str | None, probabilities: bool) -> Options:
     from segmentry.job import Options
 
     if spacing is None:
-        return Options(probabilities=probabilities)
+        return Options(probabilities=probabilities, axes=axes)
     match = re.fullmatch(r"\s*([0-9.eE+,\s-]+?)\s*([a-zA-Zµμ]*)\s*", spacing)
     if match is None:
         raise ParameterError(f"--spacing {spacing!r} is not like 0.5,0.2,0.2um (one number per axis, or one for all)")
@@ -76,13 +74,15 @@ def make_options(spacing: str | None, probabilities: bool) -> Options:
     try:
         numbers = tuple(float(part) for part in match.group(1).split(","))
     except ValueError:
-        raise ParameterError(f"--spacing {spacing!r}: {match.group(1)!r} is no list of numbers like 0.5,0.2,0.2um") from None
+        raise ParameterError(
+            f"--spacing {spacing!r}: {match.group(1)!r} is no list of numbers like 0.5,0.2,0.2um"
+        ) from None
     unit = normalise_unit(match.group(2) or "um")
     if unit is None:
         raise ParameterError(f"--spacing {spacing!r}: unit {match.group(2)!r} is not nm, um, mm, cm or m")
     if not all(0 < n < float("inf") for n in numbers):
         raise ParameterError(f"--spacing {spacing!r}: sizes must be positive and finite")
-    return Options(numbers, unit, probabilities)
+    return Options(numbers, unit, probabilities, axes)
 
 
 def _step(option: str, text: str) -> dict[str, Any]:
@@ -97,7 +97,10 @@ def _set(content: dict[str, Any], text: str) -> None:
     key, value = _pair("--set", text)
     step, _, parameter = key.rpartition(".")
     method = content["method"]
-    steps: list[dict[str, Any]] = [method, *content.get("filters", ()), *content.get("cleaning", ())]
+    steps: list[dict[str, Any]] = [
+        method,
+        *(s for key in ("filters", "cleaning", "analyses") for s in content.get(key, ())),
+    ]
     known = [name for item in steps for name in item]
     step = step or next(iter(method))
     if step not in known:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segmentry.run import Progress
 
-__all__ = ["complain", "note", "print_json", "progress_bar", "set_up", "show_table"]
+__all__ = ["complain", "counted", "note", "print_json", "progress_bar", "set_up", "show_table"]
 
 
 def set_up() -> None:
@@ -41,6 +41,15 @@ def complain(text: str) -> None:
 def print_json(content: Any) -> None:
     """Print plain data as JSON; numbers that JSON does not have become null."""
     print(json.dumps(_finite(content), indent=2, ensure_ascii=False))
+
+
+def counted(n: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "object"), counted(2000, "object")
+    ('1 object', '2,000 objects')
+    """
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from segmentry.app.cli.console import note, print_json, show_table
+from segmentry.app.cli.console import counted, note, print_json, show_table
 
 __all__ = ["convert", "evaluate", "measure"]
 
@@ -43,7 +43,7 @@ def evaluate(
         rows.append([f"AP at {key}", f"{pooled['ap'][key]:.4f}", f"{mean['ap'][key]:.4f}", ""])
     rows[-len(pooled["ap"])][-1] = report["definitions"]["ap"]
     images = report["n_images"]
-    title = f"{images} image{'s' * (images != 1)}, {pooled['n_predicted']:,} objects against {pooled['n_true']:,}"
+    title = f"{counted(images, 'image')}, {counted(pooled['n_predicted'], 'object')} against {pooled['n_true']:,}"
     return show_table(title, ["score", "pooled", "mean over images", "definition"], rows)
 
 
@@ -83,7 +83,7 @@ def measure(
 
     found = read_labels(labels)
     if spacing is not None:
-        grid = make_options(spacing, False).applied(Image(found.labels, found.grid)).grid
+        grid = make_options(spacing).applied(Image(found.labels, found.grid)).grid
         found = replace(found, grid=grid)
     table = Measure(planes=planes).analyse(found, read(image) if image else None)
     text = table.to_csv(index=False, lineterminator="\n")
@@ -102,6 +102,7 @@ def convert(
     *,
     labels: Annotated[bool, Parameter(negative="")] = False,
     spacing: str | None = None,
+    axes: str | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Convert an image or labels to the format that the suffix of OUTPUT names, keeping pixel size and names.
@@ -116,18 +117,20 @@ def convert(
         Treat the pixels as object ids. Outlines (COCO .json, .geojson, ROI .zip) always are.
     spacing
         Pixel size instead of that in the file: `0.5,0.2,0.2um`.
+    axes
+        What the axes are where the file does not say or is wrong: `TYX`, `CYX` …
     overwrite
         Replace a file that exists.
     """
     from segmentry.app.cli.arguments import make_options
     from segmentry.conversion import convert_file
 
-    what = convert_file(source, target, as_labels=labels, options=make_options(spacing, False), overwrite=overwrite)
+    what = convert_file(source, target, as_labels=labels, options=make_options(spacing, axes=axes), overwrite=overwrite)
     note(f"{target}: {_described(what)}")
 
 
 def _described(what: Any) -> str:
     grid = what.grid
-    kind = f"{len(what):,} objects" if hasattr(what, "ids") else f"image of {what.dtype}"
+    kind = counted(len(what), "object") if hasattr(what, "ids") else f"image of {what.dtype}"
     size = "" if grid.spacing is None else f", {' x '.join(f'{s:g}' for s in grid.spacing)} {grid.unit}"
     return f"{kind}, {grid.axes} {' x '.join(str(n) for n in grid.shape)}{size}"

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from segmentry.app.cli.arguments import DEFAULT_METHOD, make_options, make_recipe
-from segmentry.app.cli.console import note, print_json, progress_bar
+from segmentry.app.cli.arguments import make_options, make_recipe
+from segmentry.app.cli.console import complain, counted, note, print_json, progress_bar
 
 __all__ = ["demo", "replay", "segment"]
 
@@ -28,6 +28,7 @@ def segment(
     channel: str | None = None,
     planes: Annotated[bool, Parameter(negative="")] = False,
     spacing: str | None = None,
+    axes: str | None = None,
     device: Literal["auto", "cpu"] = "auto",
     save_probabilities: Annotated[bool, Parameter(negative="")] = False,
     tile: int | None = None,
@@ -66,6 +67,8 @@ def segment(
         Treat each plane of a volume as an image of its own.
     spacing
         Pixel size instead of that in the file: `0.5,0.2,0.2um` (Z, Y, X) or `0.2um`.
+    axes
+        What the axes are where the file does not say or is wrong, in the order they are read: `TYX`, `CYX` …
     device
         Where to compute. The methods there are now use the CPU only.
     save_probabilities
@@ -82,15 +85,15 @@ def segment(
         Print the records as JSON.
     """
     steps = make_recipe(method, recipe, set_ or (), filter_ or (), clean or (), channel, planes)
-    options = make_options(spacing, save_probabilities)
+    options = make_options(spacing, save_probabilities, axes)
     from segmentry.batch import output_names, segment_files
     from segmentry.io import find_inputs
 
     sources = find_inputs(inputs)
     if dry_run:
-        return _dry_run(sources, [out / name for name in output_names(sources)], steps, json)
+        return _dry_run(sources, [out / name for name in output_names(sources)], steps, options, json)
     if method is None and recipe is None:
-        note(f"method: {DEFAULT_METHOD}, the default (segmentry methods lists the others)")
+        note(f"method: {steps.method.name}, the default (segmentry methods lists the others)")
     del device
     _say_device()
     with progress_bar(len(sources)) as progress:
@@ -168,18 +171,17 @@ def demo(*, out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("demo-o
 def _say_device() -> None:
     from segmentry.tiling import thread_count
 
-    count = thread_count()
-    note(f"device: CPU, {count} thread{'s' * (count != 1)}")
+    note(f"device: CPU, {counted(thread_count(), 'thread')}")
 
 
-def _dry_run(sources: list[Path], folders: list[Path], steps: Any, as_json: bool) -> int:
+def _dry_run(sources: list[Path], folders: list[Path], steps: Any, options: Any, as_json: bool) -> int:
     from segmentry.errors import SegmentryError, one_line
     from segmentry.io import read
 
     planned = []
     for source, folder in zip(sources, folders, strict=True):
         try:
-            image = read(source)
+            image = options.applied(read(source))
             what = f"{image.grid.axes} {image.grid.shape} {image.dtype}"
             steps.method.check(image.at("T", 0) if "T" in image.grid.axes else image) if not image.channels else None
         except SegmentryError as error:
@@ -195,8 +197,6 @@ def _dry_run(sources: list[Path], folders: list[Path], steps: Any, as_json: bool
 
 
 def _report(batch: Any, out: Path, as_json: bool) -> int:
-    from segmentry.app.cli.console import complain
-
     if as_json:
         failed = {str(path): reason for path, reason in batch.failed.items()}
         print_json({"done": batch.done, "kept": [str(p) for p in batch.kept], "failed": failed})
@@ -204,8 +204,7 @@ def _report(batch: Any, out: Path, as_json: bool) -> int:
         for warning in record["warnings"]:
             note(f"{record['input']['name']}: {warning}")
         if not as_json:
-            count = record["objects"]
-            print(f"{record['input']['name']}: {count:,} object{'s' * (count != 1)} in {record['seconds']:.1f} s")
+            print(f"{record['input']['name']}: {counted(record['objects'], 'object')} in {record['seconds']:.1f} s")
     if batch.kept:
         note(f"{len(batch.kept)} already done, kept")
     for path, reason in batch.failed.items():

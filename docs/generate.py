@@ -1,0 +1,236 @@
+"""Write the pages that follow from the code: one for each step of the catalog, and the gallery of the examples.
+
+Run by mkdocs as a hook, or by hand: ``python docs/generate.py [FOLDER]``.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segmentry import Image, catalog
+from segmentry.errors import SegmentryError
+from segmentry.image import Grid
+from segmentry.picture import draw_overview
+from segmentry.recipe import Recipe
+from segmentry.step import Filter, Segmenter, Step
+
+ROOT = Path(__file__).parent.parent
+PAGES = Path(__file__).parent / "generated"
+#: For each kind: its folder, its title and what stands above the table.
+KINDS = {
+    "method": ("methods", "Methods", "A method finds classes or objects in an image. A run has exactly one."),
+    "filter": ("filters", "Filters", "A filter changes the image before the method sees it. Filters run in order."),
+    "cleaner": ("cleaning", "Cleaning", "A cleaner changes or drops objects after the method. Cleaners run in order."),
+    "analysis": ("analyses", "Analyses", "An analysis turns objects into a table."),
+}
+RECIPE_KEYS = {"filter": "filters", "cleaner": "cleaning", "analysis": "analyses"}
+#: What is done to the coins before a method shows what it does with them.
+COINS = [{"background": {"radius": 32}}, {"gaussian": {"sigma": 2}}]
+GIVES = {"semantic": "a class per pixel", "instances": "objects", "panoptic": "objects and a class per pixel"}
+
+
+def generate(folder: Path = PAGES) -> None:
+    """Write all pages."""
+    write_steps(folder)
+    write_gallery(folder)
+
+
+def write_steps(folder: Path, pictures: bool = True) -> None:
+    """Write a page per step and an index per kind; what is not a step any more is removed."""
+    for kind, (place, title, text) in KINDS.items():
+        steps = catalog.steps(kind)
+        rows = [[f"[{name}]({name}.md)", step.summary()] for name, step in sorted(steps.items())]
+        _write(folder / place / "index.md", f"# {title}\n\n{text}\n\n{_table(['name', 'what it does'], rows)}\n")
+        for name, step in steps.items():
+            picture = _picture(step) if pictures and issubclass(step, Segmenter) else None
+            if picture is not None:
+                picture.save(_made(folder / place / f"{name}.png"))
+            _write(folder / place / f"{name}.md", step_page(step, picture is not None))
+        for old in (folder / place).glob("*.*"):
+            if old.stem not in (*steps, "index"):
+                old.unlink()
+
+
+def step_page(step: type[Step], picture: bool = False) -> str:
+    """Return the page of a step: what it does, how it is called, its parameters."""
+    about = inspect.getdoc(sys.modules[step.__module__]) or ""
+    parts = [f"# {step.name}", step.summary(), _linked(about)]
+    if picture:
+        seen = "a stained section" if _sees_colour(step) else "coins, after `background` and `gaussian`"
+        parts.append(f"![{step.name}]({step.name}.png)\n\n*With its default parameters on {seen}.*")
+    rows = [[f"`{p.name}`", p.kind, f"`{_plain(p.default)}`", p.bounds, p.description] for p in step.parameters()]
+    parts += ["## Parameters", _table(["name", "type", "default", "bounds", "meaning"], rows) if rows else "None."]
+    parts += ["## How to call it", _calls(step), "## Facts", _facts(step)]
+    return "\n\n".join(parts) + "\n"
+
+
+def write_gallery(folder: Path) -> None:
+    """Run every example, and write what it prints and draws beside its code."""
+    parts = ["# Gallery", "Each of these is a file in `examples/` that runs as it stands, on pictures that come along."]
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        code = path.read_text("utf-8")
+        module = ast.parse(code)
+        about = inspect.cleandoc(ast.get_docstring(module) or "")
+        title, _, text = about.partition("\n\n")
+        with tempfile.TemporaryDirectory() as out:
+            printed = run_example(path, Path(out))
+            _write(folder / "gallery" / f"{path.stem}.png", (Path(out) / f"{path.stem}.png").read_bytes())
+        body = "\n".join(code.splitlines()[module.body[0].end_lineno :]).strip()
+        parts += [f"## {path.stem}", f"**{' '.join(title.split())}**", text, f"![{path.stem}](gallery/{path.stem}.png)"]
+        parts += [f"```text\n{printed.strip()}\n```", _folded(f"examples/{path.name}", body)]
+    _write(folder / "gallery.md", "\n\n".join(parts) + "\n")
+
+
+def run_example(path: Path, out: Path) -> str:
+    """Run an example with a folder for its output, and return what it prints."""
+    command = [sys.executable, str(path), str(out)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8").stdout
+
+
+def on_startup(**_: Any) -> None:
+    """Write the pages, once, before mkdocs looks for them."""
+    generate()
+
+
+def on_config(config: Any) -> Any:
+    """List the steps in the navigation."""
+    config.nav = [_with_steps(entry) for entry in config.nav]
+    return config
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Show the roles of Sphinx that docstrings use as plain code."""
+    return re.sub(r":(?:class|func|meth|attr|mod):<code>~?(?:[\w.]+\.)?(\w+)</code>", r"<code>\1</code>", html)
+
+
+def _with_steps(entry: Any) -> Any:
+    if isinstance(entry, dict):
+        return {title: _with_steps(below) for title, below in entry.items()}
+    if isinstance(entry, list):
+        return [_with_steps(item) for item in entry]
+    kind = next((k for k, (place, _, _) in KINDS.items() if entry == f"generated/{place}/index.md"), None)
+    return entry if kind is None else [entry, *(entry.replace("index", name) for name in catalog.names(kind))]
+
+
+def _calls(step: type[Step]) -> str:
+    """Return how a step is called from each face, with one of its parameters where it has any."""
+    given = [p for p in step.parameters() if p.default is not None]
+    given.sort(key=lambda p: isinstance(p.default, str))
+    settings = {p.name: p.default for p in given[:1]}
+    text = "".join(f"{key}={_plain(value)}" for key, value in settings.items())
+    python = "".join(f"{key}={value!r}" for key, value in settings.items()).replace("'", '"')
+    made = f"{step.__name__}({python})"
+    lines = [f"from {step.__module__} import {step.__name__}", ""]
+    if step.kind == "method":
+        command = f"segmentry segment cells.tif -o out --method {step.name}" + (f" --set {text}" if text else "")
+        named = f'"{step.name}", {python}'.removesuffix(", ")
+        lines = ["import segmentry", "", f"outcome = segmentry.segment(image, {named})"]
+    elif step.kind == "analysis":
+        command = ""
+        lines.append(f"table = {made}.analyse(outcome.instances, image)")
+    else:
+        option = {"filter": "--filter", "cleaner": "--clean"}[step.kind]
+        command = f"segmentry segment cells.tif -o out {option} {step.name}" + (f":{text}" if text else "")
+        key = {"filter": "filters", "cleaner": "cleaners"}[step.kind]
+        others = ["from segmentry.methods.watershed import Watershed", "from segmentry.run import run"]
+        lines = [*sorted([lines[0], *others]), ""]
+        lines.append(f"outcome = run(Watershed(), image, {key}=[{made}])")
+    tabs = [("Command line", "bash", command)] if command else []
+    tabs += [("Recipe", "yaml", _recipe(step, settings)), ("Python", "python", "\n".join(lines))]
+    return "\n\n".join(f'=== "{title}"\n\n{_indented(_fenced(kind, body))}' for title, kind, body in tabs)
+
+
+def _recipe(step: type[Step], settings: dict[str, Any]) -> str:
+    method = {step.name: settings} if step.kind == "method" else {"watershed": {}}
+    content: dict[str, Any] = {"segmentry": 1, "method": method}
+    if step.kind != "method":
+        content[RECIPE_KEYS[step.kind]] = [{step.name: settings}]
+    return str(yaml.safe_dump(content, sort_keys=False, default_flow_style=None)).strip()
+
+
+def _facts(step: type[Step]) -> str:
+    rows = []
+    learned = [f for name, f in step.model_fields.items() if name.endswith("_") and f.description]
+    if issubclass(step, Segmenter):
+        rows.append(["gives", GIVES[step.task]])
+        rows.append(["works in", " and ".join(f"{n}D" for n in step.dimensions)])
+        rows.append(["sees", "all channels at once" if step.colour else "one channel"])
+        whole = step().halo(Grid("YX", (9, 9))) is None
+        rows.append(["large images", "needs the whole image in memory" if whole else "in tiles, with the same result"])
+    elif issubclass(step, Filter):
+        rows.append(["large images", "piece by piece, with the same result"])
+    if learned:
+        rows.append(["learns from the whole image", " ".join(str(f.description) for f in learned)])
+    if step.source:
+        rows.append(["source", _linked(step.source)])
+    rows.append(["code", f"`{step.__module__}.{step.__name__}`"])
+    return _table(["", ""], rows)
+
+
+def _picture(step: type[Segmenter]) -> Any:
+    """Return what a method gives on a picture that comes with scikit-image; nothing where it needs more than that."""
+    import skimage.data
+
+    colour = _sees_colour(step)
+    pixels = skimage.data.immunohistochemistry() if colour else skimage.data.coins()
+    image = Image.from_array(pixels, "YXC" if colour else "YX")
+    try:
+        recipe = Recipe.from_dict({"segmentry": 1, "filters": [] if colour else COINS, "method": {step.name: {}}})
+        outcome = recipe.run(image)
+    except SegmentryError:
+        return None
+    return draw_overview(image, outcome.instances, f"{step.name}, {len(outcome.instances):,} objects")
+
+
+def _sees_colour(step: type[Step]) -> bool:
+    return issubclass(step, Segmenter) and step.colour
+
+
+def _linked(text: str) -> str:
+    """Return a text with its DOIs as links; a DOI may hold brackets, but does not end with one."""
+    return re.sub(r"doi:(10\.[^\s,;]*[^\s,;.)])", r"[doi:\1](<https://doi.org/\1>)", text)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool | None):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _fenced(kind: str, body: str) -> str:
+    return f"```{kind}\n{body}\n```"
+
+
+def _folded(title: str, code: str) -> str:
+    return f'??? example "{title}"\n\n{_indented(_fenced("python", code))}'
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}".rstrip() for line in text.splitlines())
+
+
+def _made(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    _made(path).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else PAGES)
