@@ -303,3 +303,11 @@ def test_reads_files_of_others(name, axes, spacing):
     image = read(SHARED / name)
     assert image.grid.axes == axes
     assert image.grid.spacing == (spacing and pytest.approx(spacing, rel=1e-3))
+
+
+def test_keeps_the_pixel_size_of_aperio_slides(tmp_path):
+    path = tmp_path / "slide.svs"
+    text = "Aperio Image Library v11.2.1\n64x48 (256x256) J2K/YUV16 Q=70|AppMag = 20|MPP = 0.4990|Left = 3"
+    tifffile.imwrite(path, np.zeros((48, 64, 3), np.uint8), description=text, metadata=None, photometric="rgb")
+    assert read(path).grid.spacing == (0.499, 0.499)
+    assert read(path).grid.unit == "um"

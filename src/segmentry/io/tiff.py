@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,7 +144,19 @@ def _native(tif: Any, series: Any, sizes: dict[str, int]) -> Native:
         native = _imagej(series.keyframe, tif.imagej_metadata or {}, sizes)
     elif series.kind == "shaped" and tif.shaped_metadata:
         native = _scale(series.keyframe, tif.shaped_metadata[0])
+    elif tif.is_lsm or tif.is_svs:
+        native = _of_makers(tif)
     return native if native.spacing else replace(native, **_of_tags(series.keyframe))
+
+
+def _of_makers(tif: Any) -> Native:
+    """Return the pixel size of Zeiss .lsm (metres per voxel) and of Aperio .svs slides (micrometres per pixel)."""
+    if tif.is_lsm:
+        said = tif.lsm_metadata or {}
+        sizes = {axis: float(said.get(f"VoxelSize{axis}", 0)) * 1e6 for axis in "ZYX"}
+        return Native({axis: size for axis, size in sizes.items() if size > 0}, "um")
+    found = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", str(tif.pages[0].description))
+    return Native(dict.fromkeys("YX", float(found.group(1))), "um") if found else Native()
 
 
 def _pixels(path: Path, tif: Any, series: Any) -> tuple[Array, Callable[[], object]]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
-from segmentry.kernels.watershed import WALL, neighbour_offsets, walled
+from segmentry.kernels.watershed import WALL, neighbour_offsets, push, walled
 
 __all__ = ["grow_regions"]
 
@@ -53,14 +53,8 @@ def _grow(
     current = np.int64(0)
     for i in range(labels.size):
         if 0 < labels[i] < WALL:
-            level = levels[i]
-            following[i] = -1
-            if head[level] < 0:
-                head[level] = i
-            else:
-                following[tail[level]] = i
-            tail[level] = i
-            current = max(current, level)
+            push(head, tail, following, levels[i], i)
+            current = max(current, levels[i])
     while current >= 0:
         i = head[current]
         if i < 0:
@@ -73,15 +67,9 @@ def _grow(
             rise = np.int64(levels[j]) - np.int64(lowest[i])
             if labels[j] == 0 and levels[j] >= floors[region] and rise <= climb:
                 labels[j] = region
-                level = levels[j]
-                lowest[j] = min(lowest[i], level)
-                following[j] = -1
-                if head[level] < 0:
-                    head[level] = j
-                else:
-                    following[tail[level]] = j
-                tail[level] = j
-                current = max(current, level)
+                lowest[j] = min(lowest[i], levels[j])
+                push(head, tail, following, levels[j], j)
+                current = max(current, levels[j])
     for i in range(labels.size):
         if 0 < labels[i] < WALL:
             for offset in offsets:

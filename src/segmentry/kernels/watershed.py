@@ -19,7 +19,7 @@ from segmentry.kernels.jit import compiled
 #: Marks the pixels that no label may enter.
 WALL = np.uint32(2**32 - 1)
 
-__all__ = ["WALL", "deep_maxima", "flood", "neighbour_offsets", "walled"]
+__all__ = ["WALL", "deep_maxima", "flood", "neighbour_offsets", "push", "walled"]
 
 
 def flood(
@@ -105,6 +105,17 @@ def neighbour_offsets(shape: tuple[int, ...], full: bool) -> NDArray[np.int64]:
 
 
 @compiled
+def push(head: NDArray[np.int64], tail: NDArray[np.int64], following: NDArray[np.int32], level: int, i: int) -> None:
+    """Append a pixel to the queue of a level; each queue is a chain through `following` from its head to its tail."""
+    following[i] = -1
+    if head[level] < 0:
+        head[level] = i
+    else:
+        following[tail[level]] = i
+    tail[level] = i
+
+
+@compiled
 def _flood(levels: NDArray[np.uint16], labels: NDArray[np.uint32], offsets: NDArray[np.int64], n_levels: int) -> None:
     """Fill the zeros of flat, padded labels; one queue per level, first in first out."""
     following = np.empty(labels.size, np.int32)
@@ -112,13 +123,7 @@ def _flood(levels: NDArray[np.uint16], labels: NDArray[np.uint32], offsets: NDAr
     tail = np.full(n_levels, -1, np.int64)
     for i in range(labels.size):
         if 0 < labels[i] < WALL:
-            level = levels[i]
-            following[i] = -1
-            if head[level] < 0:
-                head[level] = i
-            else:
-                following[tail[level]] = i
-            tail[level] = i
+            push(head, tail, following, levels[i], i)
     current = 0
     while current < n_levels:
         i = head[current]
@@ -130,14 +135,8 @@ def _flood(levels: NDArray[np.uint16], labels: NDArray[np.uint32], offsets: NDAr
             j = i + offset
             if labels[j] == 0:
                 labels[j] = labels[i]
-                level = levels[j]
-                following[j] = -1
-                if head[level] < 0:
-                    head[level] = j
-                else:
-                    following[tail[level]] = j
-                tail[level] = j
-                current = min(current, level)
+                push(head, tail, following, levels[j], j)
+                current = min(current, levels[j])
 
 
 @compiled
