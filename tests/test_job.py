@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ from PIL import Image as Pictures
 
 from segmentry.batch import output_names, segment_files
 from segmentry.errors import InputError, OutputError
-from segmentry.image import Image
-from segmentry.io import read, read_labels, read_provenance, write
+from segmentry.image import Grid, Image
+from segmentry.io import read, read_labels, read_provenance, write, write_labels
 from segmentry.job import Options, load_record, segment_file
 from segmentry.recipe import Recipe
-from segmentry.replay import output_folders, replay
+from segmentry.replay import output_folders
+from segmentry.replay import replay as make_again
+from segmentry.result import Instances
 from segmentry.testing import sample_image
 
 RECIPE = Recipe.parse("segmentry: 1\nmethod: {watershed: {depth: 1}}\ncleaning: [drop_small: {min_size: 9}]")
@@ -99,7 +102,7 @@ def test_nothing_is_replaced_unless_asked_and_nothing_is_left_half_done(source, 
 
 def test_a_replay_is_byte_for_byte_the_same(source, tmp_path):
     segment_file(source, tmp_path / "out" / "cells", OTSU, Options((0.5,), "um", True))
-    found = replay(tmp_path / "out" / "cells")
+    found = make_again(tmp_path / "out" / "cells")
     assert found.differences == []
     assert found.same == ["classes.ome.tif", "labels.ome.tif", "objects.csv", "overview.png", "probabilities.ome.tif"]
     assert output_folders(tmp_path / "out") == output_folders(tmp_path / "out" / "cells" / "labels.ome.tif")
@@ -110,7 +113,7 @@ def test_a_replay_names_the_parameter_that_was_edited(source, tmp_path):
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     record["recipe"]["method"]["watershed"]["sigma"] = 4.0
     (tmp_path / "out" / "run.json").write_text(json.dumps(record))
-    found = replay(tmp_path / "out")
+    found = make_again(tmp_path / "out")
     assert found.differences[0].startswith("recipe.method.watershed.sigma: 1.0 → 4.0")
     assert any("objects became" in line for line in found.differences)
 
@@ -119,19 +122,19 @@ def test_a_replay_notices_changed_labels_and_changed_inputs(source, tmp_path):
     segment_file(source, tmp_path / "out", RECIPE)
     with (tmp_path / "out" / "objects.csv").open("a") as file:
         file.write("edited\n")
-    assert replay(tmp_path / "out").differences == ["objects.csv was changed after it was made"]
+    assert make_again(tmp_path / "out").differences == ["objects.csv was changed after it was made"]
     write(source, sample_image("YX", "u2", seed=5), overwrite=True)
-    assert "not the one that was segmented" in replay(tmp_path / "out").differences[0]
+    assert "not the one that was segmented" in make_again(tmp_path / "out").differences[0]
     source.unlink()
     with pytest.raises(InputError, match="--input"):
-        replay(tmp_path / "out")
+        make_again(tmp_path / "out")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 7}', "[" * 100_000])
 def test_a_damaged_record_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(InputError, match=r"run\.json") as caught:
-        replay(tmp_path)
+        make_again(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -188,3 +191,44 @@ def test_outputs_have_names_of_their_own(tmp_path):
     assert output_names([tmp_path / "b" / "x.nii.gz", tmp_path / "c" / "x.nii.gz"]) == ["b-x.nii.gz", "c-x.nii.gz"]
     with pytest.raises(OutputError, match="several inputs"):
         output_names([tmp_path / "1" / "b" / "x.tif", tmp_path / "2" / "b" / "x.tif"])
+
+
+def test_axes_can_be_said_where_a_file_is_wrong(tmp_path):
+    source = write(tmp_path / "stack.tif", sample_image("ZYX", "u1", spacing=True))
+    segment_file(source, tmp_path / "out", OTSU, Options(axes="TYX"))
+    found = read_labels(tmp_path / "out" / "labels.ome.tif")
+    assert found.grid.axes == "TYX"
+    assert found.grid.spacing == (1, 1)
+    assert not make_again(tmp_path / "out").differences
+    with pytest.raises(InputError, match="a letter each"):
+        segment_file(source, tmp_path / "other", OTSU, Options(axes="YX"))
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".png", ".npy", ".npz", ".h5", ".zarr", ".nii.gz", ".zip", ".json"])
+def test_scores_and_classes_travel_with_the_labels(tmp_path, suffix):
+    labels = np.zeros((9, 9), np.uint32)
+    labels[1, 1:3], labels[4:6, 5], labels[7, 8] = 3, 40_000, 7
+    scores, kinds = np.array([0.25, 1.0, 0.125], np.float32), np.array([2, 1, 2], np.int32)
+    found = Instances.from_labels(labels)
+    before = replace(found, scores=scores, classes=kinds, names=("background", "a", "b"))
+    after = read_labels(write_labels(tmp_path / f"labels{suffix}", before))
+    assert after.scores.tolist() == scores.tolist()
+    assert after.classes.tolist() == kinds.tolist()
+    assert after.names == before.names
+
+
+@pytest.mark.parametrize("wrong", [{"ids": 3}, {"ids": "!"}, {"ids": "AAAA", "scores": None, "classes": None}, [], "x"])
+def test_damaged_scores_are_left_out_and_the_labels_kept(tmp_path, wrong):
+    labels = np.array([[0, 5]], np.uint32)
+    path = write(tmp_path / "l.tif", Image(labels, Grid("YX", (1, 2)), provenance={"objects": wrong}), kind="labels")
+    found = read_labels(path)
+    assert found.ids.tolist() == [5]
+    assert found.scores is None
+
+
+def test_what_is_no_image_and_no_result_is_refused_in_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"Image\.from_array"):
+        write(tmp_path / "x.tif", np.zeros((3, 3)))
+    with pytest.raises(InputError, match=r"outcome\.instances"):
+        write_labels(tmp_path / "x.tif", np.zeros((3, 3)))
+    assert not list(tmp_path.iterdir())

@@ -103,6 +103,13 @@ def test_any_value_of_any_parameter_is_taken_or_refused_in_one_line(data):
         assert "\n" not in str(error)
 
 
+def test_what_a_step_has_learned_can_be_written_into_a_recipe():
+    learned = run(catalog.make("method", "otsu"), sample_image(seed=1)).segmenter
+    recipe = Recipe(learned)
+    again = Recipe.parse(recipe.to_yaml())
+    assert again.run(sample_image(seed=2)).segmenter.threshold_ == learned.threshold_
+
+
 def test_differences_name_the_path():
     one, other = Recipe.parse(TEXT).to_dict(), Recipe.parse(TEXT.replace("1.5", "2.5")).to_dict()
     assert differences(one, other) == ["filters[0].gaussian.sigma: 1.5 → 2.5"]

@@ -113,6 +113,20 @@ def test_a_method_that_needs_the_whole_image_says_what_memory_it_takes():
         run(RegionGrowing(range_=(0, 1)), Image(Endless(), Grid("YX", Endless.shape)))
 
 
+def test_one_region_that_memory_cannot_hold_is_refused(monkeypatch):
+    image = Image.from_array(np.pad(np.full((300, 300), 200, np.uint8), 1))
+    monkeypatch.setattr(workspace, "BYTES_PER_PIXEL", 10**8)
+    with pytest.raises(InputError, match="segmented in one piece: about"):
+        run(Watershed(), image, tile=64)
+
+
+def test_what_was_learned_from_one_image_is_kept_for_another():
+    learned = run(Otsu(), sample_image(seed=1)).segmenter
+    other = sample_image(seed=2)
+    assert run(learned, other).segmenter == learned
+    assert run(Otsu(), other).segmenter != learned
+
+
 class Split(Segmenter):
     """Calls bright pixels things of one class and dim ones stuff of another."""
 

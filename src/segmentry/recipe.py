@@ -138,10 +138,10 @@ class Recipe:
             "segmentry": VERSION,
             "channel": self.channel,
             "planes": self.planes,
-            "filters": [{s.name: s.settings()} for s in self.filters],
-            "method": {self.method.name: self.method.settings()},
-            "cleaning": [{s.name: s.settings()} for s in self.cleaning],
-            "analyses": [{s.name: s.settings()} for s in self.analyses],
+            "filters": [_written(s) for s in self.filters],
+            "method": _written(self.method),
+            "cleaning": [_written(s) for s in self.cleaning],
+            "analyses": [_written(s) for s in self.analyses],
         }
 
     def to_yaml(self) -> str:
@@ -198,6 +198,11 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(one, other, strict=True))
         return [line for i, (a, b) in pairs for line in differences(a, b, f"{path}[{i}]")]
     return [] if one == other else [f"{path}: {_shown(one)} → {_shown(other)}"]
+
+
+def _written(step: Step) -> dict[str, Any]:
+    """Return a step as a recipe has it; what it has learned already belongs to it."""
+    return {step.name: {**step.settings(), **step.fitted()}}
 
 
 def _shown(value: Any) -> str:

@@ -11,16 +11,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from segmentry.errors import InputError
 from segmentry.image import Array, Grid, Image, Region
 from segmentry.labelling import Store, lookup, survey
-from segmentry.overview import Overview
 from segmentry.result import Instances, Panoptic, Result, Semantic
 from segmentry.selection import filled, selected
 from segmentry.step import Cleaner, Filter, Segmenter
 from segmentry.stitching import Objects, clean_tiles, stitch_instances
 from segmentry.tiling import cores, grow, in_order, inside, slabs, thread_count, tile_shape, window_grid
-from segmentry.workspace import Frame, new_array
+from segmentry.workspace import Frame, ensure_memory, new_array
 
 __all__ = ["Outcome", "Progress", "run"]
 
@@ -29,8 +27,6 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 #: Images of up to this many values are held in memory between steps.
 IN_MEMORY_VALUES = 2**26
-#: What a method that must see the whole image is taken to need, in bytes per pixel (region growing, measured).
-BYTES_PER_PIXEL = 64
 
 
 @dataclass(frozen=True)
@@ -82,7 +78,7 @@ def run(
     Parameters
     ----------
     segmenter
-        The method.
+        The method. One that has learned already (from another image) keeps what it knows.
     image
         Any axes; lazy images are read piece by piece.
     filters, cleaners
@@ -128,11 +124,11 @@ def run(
     done: list[Filter] = []
     for step in filters:
         tell(step.name, 0.0)
-        done.append(step.prepare(Overview(work)))
+        done.append(step.prepared(work))
         work = done[-1].view(work)
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
-    ready = segmenter.prepare(Overview(work))
+    ready = segmenter.prepared(work)
     job = _Job(ready, work, chosen.grid.without("C"), loose, tile, threads or thread_count(), workspace, tell)
     result = job.returned(job.segmented(probabilities))
     if lost:
@@ -362,17 +358,13 @@ def _frame(image: Image, loose: str, index: tuple[int, ...]) -> Image:
 
 def _check(segmenter: Segmenter, image: Image, loose: str, notes: list[str]) -> None:
     """Refuse an image that a method is not for, or that it can't see whole in the memory there is."""
-    import psutil
-
     frame = _frame(image, loose, (0,) * len(loose))
     segmenter.check(frame)
-    if segmenter.halo(frame.grid) is not None:
-        return
-    name, need, free = segmenter.name, frame.grid.size * BYTES_PER_PIXEL, psutil.virtual_memory().available
-    if need > 0.9 * free:
-        raise InputError(
-            f"{name} must see the whole image at once: about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; "
-            "resample the image, or take a method that works in tiles"
+    if segmenter.halo(frame.grid) is None:
+        need = ensure_memory(
+            frame.grid.size,
+            f"{segmenter.name} must see the whole image at once",
+            "resample the image, or take a method that works in tiles",
         )
-    if need > 2**30:
-        notes.append(f"{name} sees the whole image at once: about {need / 1e9:.1f} GB")
+        if need > 2**30:
+            notes.append(f"{segmenter.name} sees the whole image at once: about {need / 1e9:.1f} GB")

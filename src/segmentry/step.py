@@ -106,9 +106,11 @@ class Step(BaseModel):
         return self
 
     def prepared(self, image: Image) -> Self:
-        """Return this step if it has learned already, else a copy prepared on this very image."""
-        needs = any(name.endswith("_") for name in type(self).model_fields)
-        return self.prepare(Overview(image)) if needs and not self.fitted() else self
+        """Return this step if it has learned already or needs nothing, else a copy prepared on this very image."""
+        learned = [
+            name for name, field in type(self).model_fields.items() if name.endswith("_") and field.default is None
+        ]
+        return self.prepare(Overview(image)) if any(getattr(self, name) is None for name in learned) else self
 
 
 class Filter(Step):

@@ -7,6 +7,7 @@ method that keeps the promise of :meth:`segmentry.step.Segmenter.halo`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from segmentry.image import Grid, Region
 from segmentry.labelling import Store, lookup, survey
 from segmentry.result import Instances
 from segmentry.tiling import cores, grow, in_order, inside, window_grid
+from segmentry.workspace import ensure_memory
 
 __all__ = ["Objects", "clean_tiles", "stitch_instances"]
 
@@ -164,6 +166,12 @@ def _whole_region(
     shape = grid.spatial_shape
     window = grow(tuple(slice(p, p + 1) for p in place), [h + 2 * REACH for h in halo], shape)
     while True:
+        ensure_memory(
+            math.prod(s.stop - s.start for s in window),
+            f"the foreground at {place} is connected over {[s.stop - s.start for s in window]} pixels or more and must "
+            "be segmented in one piece",
+            "raise the threshold, so that it falls into parts, or take a method that gives classes",
+        )
         piece = _examined(segment, window, grid, halo)
         at = tuple(p - w.start for p, w in zip(place, window, strict=True))
         region = int(piece.regions[at])

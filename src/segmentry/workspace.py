@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from segmentry.errors import InputError
 from segmentry.labelling import Store
 
-__all__ = ["DiskArray", "Frame", "new_array"]
+__all__ = ["DiskArray", "Frame", "ensure_memory", "new_array"]
 
 #: Results up to this many bytes are held in memory.
 IN_MEMORY_BYTES = 2**28
 CHUNK = 512
+#: What segmenting pixels in one piece is taken to need, in bytes each: region growing takes 34, watershed 40.
+BYTES_PER_PIXEL = 48
 
 
 def new_array(shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None) -> Store:
@@ -27,6 +30,22 @@ def new_array(shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None
     if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
         return np.zeros(tuple(shape), dtype)
     return DiskArray(shape, dtype, folder)
+
+
+def ensure_memory(pixels: int, what: str, advice: str) -> int:
+    """Return how many bytes segmenting so many pixels in one piece needs.
+
+    Raises
+    ------
+    InputError
+        When that is more than is free: `what` must be done, what it needs, and `advice`.
+    """
+    import psutil
+
+    need, free = pixels * BYTES_PER_PIXEL, psutil.virtual_memory().available
+    if need > 0.9 * free:
+        raise InputError(f"{what}: about {need / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; {advice}")
+    return need
 
 
 class DiskArray:

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 from skimage.measure import regionprops_table
 
 from segmentry import tiling
-from segmentry.analysis.measure import Measure
+from segmentry.analysis.measure import Measure, measure
 from segmentry.errors import InputError
 from segmentry.image import Grid, Image
 from segmentry.result import Instances
@@ -74,3 +74,12 @@ def test_every_channel_is_measured_and_nan_does_not_count():
 def test_an_image_of_another_shape_is_refused_with_both_told():
     with pytest.raises(InputError, match=r"\(1, 2\).*\(1, 3\)"):
         table([[1, 1]], image=Image.from_array(np.zeros((1, 3))))
+
+
+def test_sums_of_integers_are_exact_and_times_are_in_seconds():
+    labels = np.ones((2, 3, 3), np.uint32)
+    grid = Grid("TYX", (2, 3, 3), interval=2.5)
+    pixels = Image(np.full((2, 3, 3), 65_535, np.uint16), grid)
+    found = measure(Instances.from_labels(labels, grid), pixels)
+    assert found["sum"].tolist() == [589_815, 589_815]
+    assert found["time_s"].tolist() == [0, 2.5]

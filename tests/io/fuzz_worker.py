@@ -33,7 +33,7 @@ from segmentry.result import Instances
 
 ADDRESS_SPACE = 4 * 2**30
 SECONDS = 2.0
-HANGS = 20.0
+HANGS = 60.0
 MESSAGE = 600
 PIXELS = 10**8
 

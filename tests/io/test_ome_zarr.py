@@ -304,19 +304,16 @@ def test_missing_channel_names_are_made_up(tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_plain_arrays_are_planes_and_volumes(tmp_path, zarr_format):
+def test_plain_arrays_are_planes_and_volumes_or_what_they_name_their_axes(tmp_path, zarr_format):
     for shape, axes in (((4, 5), "YX"), ((3, 4, 5), "ZYX")):
         path = tmp_path / f"{axes}.zarr"
         zarr.create_array(str(path), data=np.ones(shape), zarr_format=zarr_format)
         assert read(path).grid == Grid(axes, shape)
+    zarr.create_array(str(tmp_path / "named.zarr"), data=np.ones((2, 4, 5)), dimension_names=["c", "y", "x"])
+    assert read(tmp_path / "named.zarr").grid.axes == "CYX"
     zarr.create_array(str(tmp_path / "t.zarr"), data=np.ones((2, 2, 2, 2)), zarr_format=zarr_format)
     with pytest.raises(InputError, match="whose axes nothing names"):
         read(tmp_path / "t.zarr")
-
-
-def test_dimension_names_of_plain_arrays_count(tmp_path):
-    zarr.create_array(str(tmp_path / "a.zarr"), data=np.ones((2, 4, 5)), dimension_names=["c", "y", "x"])
-    assert read(tmp_path / "a.zarr").grid.axes == "CYX"
 
 
 def labelled(path: Path, *names: str) -> None:

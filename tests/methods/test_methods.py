@@ -131,3 +131,16 @@ def test_the_seed_decides_the_sample_of_kmeans():
     image = Image.from_array(data.immunohistochemistry(), "YXC")
     one, again = (KMeans(seed=4).prepared(image).centres_ for _ in range(2))
     assert one == again
+
+
+def test_a_region_does_not_climb_the_flank_of_its_neighbour():
+    place = np.indices((60, 120))
+    heights = ((60, 35, 200.0), (60, 85, 60.0))
+    pixels = sum(h * np.exp(-((place[0] - 30) ** 2 + (place[1] - x) ** 2) / 200) for _, x, h in heights)
+    found = segment(pixels, "region_growing", sigma=0, min_contrast=0.05).instances
+    labels = np.asarray(found.labels)
+    bright, faint = labels[30, 35], labels[30, 85]
+    assert len(found) == 2
+    assert bright != faint
+    columns = np.nonzero(labels == faint)[1]
+    assert columns.min() > 60
