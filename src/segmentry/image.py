@@ -127,6 +127,10 @@ class Grid:
                 raise InputError(f"spacing {self.spacing} must be positive and finite")
             if self.unit not in _METRES:
                 raise InputError(f"unit {self.unit!r} is not one of {', '.join(_METRES)}")
+        if self.interval is not None and not (isinstance(self.interval, int | float) and 0 < self.interval < math.inf):
+            raise InputError(f"interval {self.interval!r} must be a positive number of seconds")
+        if self.affine is not None and not _is_affine(self.affine):
+            raise InputError(f"affine {self.affine!r} must be a 4x4 matrix of finite numbers")
 
     @property
     def spatial(self) -> str:
@@ -186,6 +190,14 @@ class Grid:
             shape=tuple(sizes.get(a, n) for a, n in zip(self.axes, self.shape, strict=True)),
             affine=self.affine and _moved(self.affine, tuple(offset.get(a, 0) for a in "XYZ")),
         )
+
+
+def _is_affine(affine: Any) -> bool:
+    try:
+        matrix = np.array(affine, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return matrix.shape == (4, 4) and bool(np.isfinite(matrix).all())
 
 
 def _moved(affine: Affine, offset: Sequence[float]) -> Affine:

@@ -210,6 +210,12 @@ def test_slope_and_intercept_are_applied(tmp_path, suffix):
     np.testing.assert_array_equal(image.read().T, np.asarray(nibabel.load(path).dataobj))
 
 
+def test_voxels_that_are_meant_as_labels_are_labels(tmp_path):
+    put(tmp_path / "a.nii", np.ones((3, 4, 5), np.uint8), np.eye(4), lambda header: header.set_intent("label"))
+    assert read(tmp_path / "a.nii").kind == "labels"
+    assert read(put(tmp_path / "b.nii", np.ones((3, 4, 5), np.uint8), np.eye(4))).kind == "image"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_colours_are_channels(tmp_path, suffix):
     colours = np.random.default_rng(0).integers(0, 255, (4, 3, 2, 3), dtype=np.uint8)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentry.errors import InputError, one_line
+from segmentry.errors import InputError
 from segmentry.image import AXES, Array, Grid, Image, Region
 from segmentry.io.format import Description
 
@@ -33,8 +33,6 @@ class Arranged:
     order
         Per axis of the result, the axis of `data` that it is, or ``None`` for a new axis of length one. Axes of `data`
         that are not named have length one and are dropped.
-    name
-        What the file is called in messages.
     dtype
         Type of the result; that of `data` in the machine's byte order when not given.
     close
@@ -45,11 +43,10 @@ class Arranged:
         self,
         data: Array,
         order: Sequence[int | None],
-        name: str = "",
         dtype: np.dtype[Any] | None = None,
         close: Callable[[], object] | None = None,
     ) -> None:
-        self._data, self._order, self._name = data, tuple(order), name
+        self._data, self._order = data, tuple(order)
         self.shape = tuple(1 if i is None else int(data.shape[i]) for i in order)
         self.dtype = dtype or np.dtype(data.dtype).newbyteorder("=")
         if close is not None:
@@ -60,10 +57,7 @@ class Arranged:
         for part, place in zip(key, self._order, strict=True):
             if place is not None:
                 inner[place] = part
-        try:
-            block = np.asarray(self._data[tuple(inner)])
-        except Exception as error:  # decoders raise whatever they like on damaged files
-            raise InputError(f"{self._name}: its pixels can't be read: {one_line(error)}") from error
+        block = np.asarray(self._data[tuple(inner)])
         named = [i for i in self._order if i is not None]
         dropped = [i for i in range(block.ndim) if i not in named]
         block = block.transpose(dropped + named)[(0,) * len(dropped)]
@@ -128,7 +122,7 @@ class Source:
             grid, channels, provenance, kind = self._said()
             order = [self.axes.index(a) if a in self.axes else None for a in grid.axes]
             left_open = nbytes(grid.shape, self.data.dtype) > LAZY_FROM and type(self.data) is not np.ndarray
-            pixels: Array = Arranged(self.data, order, self.name, self.native.dtype, self.close if left_open else None)
+            pixels: Array = Arranged(self.data, order, self.native.dtype, self.close if left_open else None)
             if not left_open:
                 pixels = pixels[(slice(None),) * len(order)]
             return Image(pixels, grid, channels, self.name, provenance, kind)

@@ -10,13 +10,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 import segmentry.io
 from segmentry.errors import InputError, MissingExtraError, OutputError, SegmentryError, nearest, one_line
-from segmentry.image import Image
+from segmentry.image import Array, Image
 from segmentry.io.format import Format
 from segmentry.result import Instances
 
@@ -49,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> Image:
     MissingExtraError
         When reading this format needs an optional library.
     """
-    return _opened(path, lambda form, place: form.read(place))
+    return _opened(path, lambda form, place: _guarded(form.read(place), place, form))
 
 
 def read_labels(path: str | os.PathLike[str]) -> Instances:
@@ -135,8 +138,15 @@ def written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
 def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T:
     place = Path(path)
     form = _format_by_content(place)
-    try:
+    with _clear_errors(place, form):
         return use(form, place)
+
+
+@contextmanager
+def _clear_errors(place: Path, form: Format) -> Iterator[None]:
+    """Turn whatever a decoder raises into one line that names the file."""
+    try:
+        yield
     except SegmentryError as error:
         if place.name in str(error) or isinstance(error, MissingExtraError):
             raise
@@ -147,6 +157,22 @@ def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T
         ) from error
     except Exception as error:  # decoders of other projects raise whatever they like on damaged files
         raise InputError(f"{place} can't be read as {form.name}: {one_line(error)}") from error
+
+
+class _Guarded:
+    """A lazy array that reports damage met while slicing as opening a file does."""
+
+    def __init__(self, data: Array, place: Path, form: Format) -> None:
+        self._data, self._place, self._form = data, place, form
+        self.shape, self.dtype = tuple(data.shape), np.dtype(data.dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        with _clear_errors(self._place, self._form):
+            return self._data[key]
+
+
+def _guarded(image: Image, place: Path, form: Format) -> Image:
+    return image if isinstance(image.data, np.ndarray) else replace(image, data=_Guarded(image.data, place, form))
 
 
 def _format_by_content(path: Path) -> Format:

@@ -83,7 +83,7 @@ def _read(path: Path, preferred: tuple[str, ...]) -> Image:
         data = _chosen(path.name, file, preferred)
         for claim in (data.shape, data.chunks or ()):
             check_claim(path, claim, data.dtype.itemsize)
-        attributes = {key: data.attrs[key] for key in ATTRIBUTES if key in data.attrs}
+        attributes = {key: data.attrs[key] for key in ATTRIBUTES if key in data.attrs and _is_plain(data.attrs, key)}
         description = Description.from_json(attributes.get("segmentry", ""))
         if description is not None and description.grid.shape != data.shape:
             description = None
@@ -95,6 +95,14 @@ def _read(path: Path, preferred: tuple[str, ...]) -> Image:
         file.close()
         raise
     return Source(pixels, axes, path.name, native, file.close).image()
+
+
+def _is_plain(attributes: Any, key: str) -> bool:
+    """Say whether an attribute is text or numbers: h5py crashes on damaged ones of other types."""
+    import h5py
+
+    dtype = attributes.get_id(key).dtype
+    return dtype.kind != "O" or h5py.check_string_dtype(dtype) is not None
 
 
 def _chosen(name: str, file: Any, preferred: tuple[str, ...]) -> Any:

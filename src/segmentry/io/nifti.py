@@ -30,6 +30,9 @@ MAX_OFFSET = 2**26
 #: Pixels that are in memory at a time while writing.
 REGION = 2**23
 
+#: The intent of voxels that are indices of labels.
+LABEL = 1002
+
 _GZIP = b"\x1f\x8b"
 #: The unit that NIfTI has for each of ours, and how many of it one of ours is.
 _UNITS = {"nm": ("micron", 1e-3), "um": ("micron", 1.0), "mm": ("mm", 1.0), "cm": ("mm", 10.0), "m": ("meter", 1.0)}
@@ -70,7 +73,8 @@ class Nifti(Format):
         if said:
             return Image(data, grid, said.channels, path.name, said.provenance, said.kind)
         colours = ("red", "green", "blue", "alpha")[: grid.length("C")] if letters.startswith("C") else ()
-        return Image(data, grid, colours, path.name)
+        kind = "labels" if header["intent_code"] == LABEL else "image"
+        return Image(data, grid, colours, path.name, kind=kind)
 
     def write(self, path: Path, image: Image, kind: str = "image") -> None:
         """Write an image plane by plane, with the description of what NIfTI has no field for as an extension."""
@@ -275,7 +279,7 @@ def _header_of(grid: Grid, kind: str) -> Any:
             header.set_sform(np.diag([factor, factor, factor, 1.0]) @ np.array(grid.affine), "aligned")
     header.set_slope_inter(1, 0)
     if kind != "image":
-        header.set_intent("label")
+        header.set_intent(LABEL)
     elif "C" in letters:
         header.set_intent("vector")
     return header

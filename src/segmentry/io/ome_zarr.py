@@ -199,7 +199,8 @@ def _image(node: Any, name: str) -> Image:
     said = _description(node)
     if said is not None and (said.grid.axes, said.grid.shape) == (grid.axes, grid.shape):
         return Image(pixels, said.grid, said.channels, name, said.provenance, said.kind)
-    return Image(pixels, grid, channel_names(meta, grid), name)
+    kind = "labels" if "image-label" in meta else "image"
+    return Image(pixels, grid, channel_names(meta, grid), name, kind=kind)
 
 
 def _checked(array: Any, name: str) -> _Pixels:

@@ -117,6 +117,8 @@ def _source(path: Path, tif: Any) -> Source:
     """Say what the largest image of an open file is."""
     if planes_claimed(tif.ome_metadata or "") > MOST_PLANES:  # tifffile would make room for each
         raise InputError(f"{path.name} claims more than {MOST_PLANES:,} planes: it is damaged or not what it says")
+    if not len(tif.pages):  # counting them finds those that go round in a circle, which ``series`` follows for ever
+        raise InputError(f"{path.name} holds no image")
     all_series = [series for series in tif.series if series.dtype is not None]
     if not all_series:
         raise InputError(f"{path.name} holds no image")
