@@ -27,7 +27,8 @@ def convert_file(
     """
     outlines = tuple(s for f in formats() if not f.holds_images for s in f.suffixes)
     given = None if source.name.lower().endswith(outlines) else read(source)
-    if given is None or as_labels or given.kind == "labels" or target.name.lower().endswith(outlines):
+    inside = any(f.nested(target) for f in formats())
+    if given is None or as_labels or given.kind == "labels" or target.name.lower().endswith(outlines) or inside:
         found = read_labels(source)
         if options and (options.spacing or options.axes):
             seen = options.applied(Image(found.labels, found.grid))

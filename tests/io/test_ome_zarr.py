@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from segmentry.errors import InputError, OutputError
 from segmentry.image import Grid, Image
 from segmentry.io import read, read_labels, read_provenance, write, write_labels
-from segmentry.io.ome_zarr import OmeZarr, create_labels, finish_pyramid
+from segmentry.io.ome_zarr import OmeZarr
 from segmentry.result import Instances
 
 VERSIONS = ("0.4", "0.5")
@@ -207,22 +207,24 @@ def test_threads_read_at_once(tmp_path):
     np.testing.assert_array_equal(np.concatenate(planes), image.data)
 
 
-def test_a_tiled_run_fills_labels_region_by_region(tmp_path):
-    grid = Grid("ZYX", (3, 600, 700), (2.0, 0.5, 0.5), "um")
-    labels = np.random.default_rng(2).integers(0, 2**32, grid.shape, dtype=np.uint32)
-    pixels = create_labels(tmp_path / "tiled.zarr", grid, {"method": "otsu"})
-    assert not read_labels(tmp_path / "tiled.zarr").ids.size
-    depth, height, width = pixels.chunks
-    for y in range(0, 600, height):
-        for x in range(0, 700, width):
-            part = np.s_[:, y : y + height, x : x + width]
-            pixels[part] = labels[part]
-    finish_pyramid(tmp_path / "tiled.zarr")
-    write_labels(tmp_path / "whole.zarr", Instances.from_labels(labels, grid), provenance={"method": "otsu"})
-    assert content(tmp_path / "tiled.zarr") == content(tmp_path / "whole.zarr")
-    assert depth == 3
-    with pytest.raises(OutputError, match="exists already"):
-        create_labels(tmp_path / "tiled.zarr", grid, {})
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_labels_are_written_into_the_image_they_belong_to(tmp_path, version):
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Label, Reader
+
+    image = Image.from_array(np.arange(36, dtype=np.uint16).reshape(6, 6), spacing=(0.1, 0.2))
+    OmeZarr(version).write(tmp_path / "a.zarr", image)
+    ids = np.eye(6, dtype=np.uint32) * 70_000
+    for name in ("cells", "nuclei"):
+        write_labels(tmp_path / "a.zarr" / "labels" / name, Instances.from_labels(ids, image.grid))
+    assert np.array_equal(read_labels(tmp_path / "a.zarr" / "labels" / "nuclei").labels, ids)
+    assert np.array_equal(read(tmp_path / "a.zarr").read(), image.read())
+    with pytest.raises(InputError, match=r"cells.*nuclei"):
+        read_labels(tmp_path / "a.zarr")
+    nodes = list(Reader(parse_url(str(tmp_path / "a.zarr")))())
+    found = [node for node in nodes if any(isinstance(spec, Label) for spec in node.specs)]
+    assert len(found) == 2
+    np.testing.assert_array_equal(np.asarray(found[0].data[0]), ids)
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def write_labels(
     form = _format_by_suffix(Path(path), "labels")
     with written_whole(Path(path), overwrite) as aside:
         form.write_labels(aside, labels, provenance or {})
+    form.settle(Path(path))
     return Path(path)
 
 
@@ -204,6 +205,9 @@ def _head(path: Path) -> bytes:
 
 def _format_by_suffix(path: Path, kind: str) -> Format:
     wanted = "labels" if kind == "labels" else "image"
+    for form in formats():
+        if wanted == "labels" and form.nested(path):
+            return form
     able = {suffix: form for form in formats() if wanted in form.writes for suffix in form.suffixes}
     for suffix in sorted(able, key=len, reverse=True):
         if path.name.lower().endswith(suffix):

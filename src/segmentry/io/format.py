@@ -137,6 +137,13 @@ class Format:
         """Write an image; `kind` is ``"labels"`` or ``"classes"`` where the pixels are that."""
         raise OutputError(f"{self.name} can't be written")
 
+    def nested(self, path: Path) -> bool:
+        """Say whether a path that has none of the suffixes still means this format: a place inside one of its files."""
+        return False
+
+    def settle(self, path: Path) -> None:
+        """Do what remains once what was written lies in its place; nothing in most formats."""
+
     def write_labels(self, path: Path, labels: Instances, provenance: Mapping[str, Any]) -> None:
         """Write objects; the default writes their ids as pixels."""
         said = {key: value for key, value in provenance.items() if key != OBJECTS} | _packed(labels)

@@ -22,7 +22,7 @@ from segmentry.io.format import Description, Format, as_instances
 from segmentry.io.ngff import attributes_of, channel_names, level_shapes, read_grid
 from segmentry.result import Instances
 
-__all__ = ["FORMATS", "OmeZarr", "create_labels", "finish_pyramid"]
+__all__ = ["FORMATS", "OmeZarr"]
 
 #: Pixels that are in memory at a time while writing.
 REGION = 2**23
@@ -72,7 +72,8 @@ class OmeZarr(Format):
     def write(self, path: Path, image: Image, kind: str = "image") -> None:
         """Write an image region by region, then the levels of its pyramid."""
         description = Description(image.grid, image.channels, kind, image.provenance)
-        group = _create(path, description, image.dtype, self.version, image.name)
+        version = _version_around(path) or self.version
+        group = _create(path, description, image.dtype, version, image.name)
         full = group["0"]
         ranges = [(math.inf, -math.inf)] * len(image.channels)
         for region in _regions(full.shape, full.chunks, REGION):
@@ -80,33 +81,41 @@ class OmeZarr(Format):
             full[region] = block
             if ranges:
                 _widen(ranges, block, region, image.grid.axes.index("C"))
-        group.attrs.put(attributes_of(description, image.dtype, self.version, image.name, ranges))
-        finish_pyramid(path)
+        group.attrs.put(attributes_of(description, image.dtype, version, image.name, ranges))
+        _finish_pyramid(path)
+
+    def nested(self, path: Path) -> bool:
+        """Say whether a path is ``IMAGE.zarr/labels/NAME``: labels that belong to an image that is there."""
+        return path.parent.name == "labels" and self.sniff(path.parent.parent, b"") and path.parent.parent.is_dir()
+
+    def settle(self, path: Path) -> None:
+        """List labels that were written into an image among the labels of that image."""
+        import zarr
+
+        if not self.nested(path):
+            return
+        new = _version_around(path) != "0.4"
+        group = zarr.open_group(str(path.parent), mode="a", zarr_format=3 if new else 2, use_consolidated=False)
+        said: Any = group.attrs.get("ome", {}) if new else group.attrs
+        names = [*said.get("labels", []), path.name]
+        listed = {"labels": sorted(set(names))}
+        group.attrs.update({"ome": {"version": "0.5", **listed}} if new else listed)
 
 
 FORMATS = (OmeZarr(),)
 
 
-def create_labels(path: Path, grid: Grid, provenance: Mapping[str, Any]) -> Any:
-    """Make an OME-Zarr 0.5 label image of zeros for a run that fills it region by region.
-
-    Threads may write at once where their regions share no chunk. :func:`finish_pyramid` fills the lower levels when
-    all is written.
-
-    Returns
-    -------
-    zarr.Array
-        Level 0: uint32 of ``grid.shape``; its ``chunks`` say which regions are cheap to write.
-
-    Raises
-    ------
-    OutputError
-        When `path` exists.
-    """
-    return _create(path, Description(grid, (), "labels", provenance), np.dtype(np.uint32), "0.5", "")["0"]
+def _version_around(path: Path) -> str | None:
+    """Return the version of the image into which labels are written; ``None`` for what stands alone."""
+    for folder in path.parents:
+        if folder.name == "labels" and (folder.parent / "zarr.json").is_file():
+            return "0.5"
+        if folder.name == "labels" and (folder.parent / ".zgroup").is_file():
+            return "0.4"
+    return None
 
 
-def finish_pyramid(path: Path) -> None:
+def _finish_pyramid(path: Path) -> None:
     """Fill every level below the first from the one above it: labels by every second pixel, images by the mean."""
     import zarr
 
