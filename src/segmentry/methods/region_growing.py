@@ -19,10 +19,10 @@ from segmentry.errors import ParameterError
 from segmentry.filters.gaussian import sigma_pixels, smooth
 from segmentry.image import Grid, Image
 from segmentry.length import Length
-from segmentry.methods.otsu import TwoClasses, two_classes
 from segmentry.overview import Overview
 from segmentry.result import Instances
 from segmentry.step import Segmenter
+from segmentry.thresholds import TwoClasses, two_classes
 
 __all__ = ["RegionGrowing"]
 

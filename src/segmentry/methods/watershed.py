@@ -18,10 +18,10 @@ from pydantic import Field
 from segmentry.filters.gaussian import reach, sigma_pixels, smooth
 from segmentry.image import Grid, Image
 from segmentry.length import Length
-from segmentry.methods.otsu import TwoClasses, two_classes
 from segmentry.overview import Overview
 from segmentry.result import Instances
 from segmentry.step import Segmenter
+from segmentry.thresholds import TwoClasses, two_classes
 
 __all__ = ["Watershed"]
 
