@@ -31,8 +31,8 @@ def grids(draw: st.DrawFn, among: str = "TCZ") -> Grid:
     spacing = draw(st.none() | st.tuples(*[lengths] * spatial))
     unit = draw(st.sampled_from(["nm", "um", "mm", "cm", "m"])) if spacing else None
     interval = draw(st.none() | lengths) if "T" in axes else None
-    affine = draw(st.none() | st.tuples(*[st.tuples(*[st.floats(-1e6, 1e6)] * 4)] * 4)) if spacing else None
-    return Grid(axes, shape, spacing, unit, interval, affine)
+    rows = draw(st.none() | st.tuples(*[st.tuples(*[st.floats(-1e6, 1e6)] * 4)] * 3))
+    return Grid(axes, shape, spacing, unit, interval, rows and (*rows, (0.0, 0.0, 0.0, 1.0)))
 
 
 @st.composite

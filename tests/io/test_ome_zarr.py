@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaozarrs
 import zarr
+from array_images import images
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
@@ -22,27 +23,6 @@ from segmentry.result import Instances
 VERSIONS = ("0.4", "0.5")
 DTYPES = ("?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
 positive = st.floats(1e-9, 1e9)
-
-
-@st.composite
-def images(draw):
-    axes = draw(st.sampled_from([t + c + z + "YX" for t in ("", "T") for c in ("", "C") for z in ("", "Z")]))
-    shape = tuple(draw(st.integers(1, 4)) for _ in axes)
-    flat = sum(a in "ZYX" for a in axes)
-    spacing = draw(st.none() | st.tuples(*[positive] * flat))
-    unit = None if spacing is None else draw(st.sampled_from(["nm", "um", "mm", "cm", "m"]))
-    matrix = draw(st.none() | st.tuples(*[st.tuples(*[st.floats(-1e6, 1e6)] * 4)] * 3))
-    grid = Grid(
-        axes,
-        shape,
-        spacing,
-        unit,
-        draw(st.none() | positive) if "T" in axes else None,
-        matrix and (*matrix, (0.0, 0.0, 0.0, 1.0)),
-    )
-    channels = tuple(draw(st.text(min_size=1, max_size=8)) for _ in range(grid.length("C"))) if "C" in axes else ()
-    data = draw(arrays(np.dtype(draw(st.sampled_from(DTYPES))), shape))
-    return Image(data, grid, channels, "cells", {"recipe": {"method": "otsu"}})
 
 
 def assert_same(found: Image, image: Image) -> None:
@@ -71,7 +51,7 @@ def multiscales(axes, steps=(), **more):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@given(image=images())
+@given(image=images(DTYPES))
 @settings(max_examples=25, deadline=None)
 def test_gives_back_every_image_exactly(tmp_path_factory, version, image):
     path = tmp_path_factory.mktemp("zarr") / "image.ome.zarr"
