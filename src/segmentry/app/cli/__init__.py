@@ -24,10 +24,11 @@ app = App(
     version=__version__,
     help=(
         "Images into objects, objects into numbers.\n\n"
-        "Try `segmentry demo`, then `segmentry segment IMAGE -o OUT`. "
-        "`segmentry methods` lists what can be done, `segmentry methods NAME` explains it."
+        "segmentry demo                     shows what it does\n"
+        "segmentry segment IMAGE -o OUT     does it to your image\n"
+        "segmentry methods [NAME]           lists what can be done, or explains one way"
     ),
-    help_format="markdown",
+    help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
 for command in (

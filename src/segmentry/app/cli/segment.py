@@ -39,11 +39,15 @@ def segment(
 ) -> int:
     """Segment images: labels, a table of objects, a picture and a record for each.
 
-    For each input NAME there will be a folder OUT/NAME with `labels.ome.tif` (or `labels.zarr` for large images),
-    `objects.csv`, `overview.png` and `run.json`; `classes.ome.tif` as well for methods that give classes.
+    For each input NAME there will be a folder OUT/NAME with labels.ome.tif (or
+    labels.zarr for large images), objects.csv, overview.png and run.json;
+    classes.ome.tif as well for methods that give classes.
 
-    Examples: `segmentry segment cells.tif -o out`, `segmentry segment *.tif -o out -m otsu --filter gaussian:sigma=2
-    --clean drop_small:min_size=50`, `segmentry segment stack.nd2 -o out --channel DAPI --spacing 2,0.3,0.3um`.
+    For example::
+
+    segmentry segment cells.tif -o out
+    segmentry segment "*.tif" -o out -m otsu --clean drop_small:min_size=50
+    segmentry segment stack.nd2 -o out --channel DAPI --spacing 2,0.3,0.3um
 
     Parameters
     ----------
