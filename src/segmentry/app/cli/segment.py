@@ -43,7 +43,7 @@ def segment(
     labels.zarr for large images), objects.csv, overview.png and run.json;
     classes.ome.tif as well for methods that give classes.
 
-    For example::
+    For example:
 
     segmentry segment cells.tif -o out
     segmentry segment "*.tif" -o out -m otsu --clean drop_small:min_size=50
