@@ -68,7 +68,7 @@ WRONG = {
     "no such file": (["segment", "nowhere.tif", "-o", "{out}"], 1, "nowhere.tif does not exist"),
     "no match": (["segment", "nowhere*.tif", "-o", "{out}"], 1, "no file matches"),
     "no such device": (["segment", "{image}", "-o", "{out}", "--device", "cuda"], 2, "cuda"),
-    "tile of zero": (["segment", "{image}", "-o", "{out}", "--tile", "0"], 1, "tile"),
+    "tile of zero": (["segment", "{image}", "-o", "{out}", "--tile", "0"], 2, "tile"),
     "too many spacings": (["segment", "{image}", "-o", "{out}", "--spacing", "1,1,1um"], 1, "3 numbers"),
     "no such output": (["replay", "{out}"], 1, "no output of segmentry"),
     "not labels": (["evaluate", "{image}", "nowhere.tif"], 1, "nowhere.tif"),

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -232,3 +233,29 @@ def test_what_is_no_image_and_no_result_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match=r"outcome\.instances"):
         write_labels(tmp_path / "x.tif", np.zeros((3, 3)))
     assert not list(tmp_path.iterdir())
+
+
+def test_leftovers_of_other_outputs_are_not_touched(tmp_path):
+    images = folder_of_images(tmp_path, 1)
+    mine, other = (tmp_path / "out" / f".{name}.abcd1234.partial" for name in ("cells00", "cells07"))
+    for left in (mine, other):
+        left.mkdir(parents=True)
+    segment_files(images, tmp_path / "out", RECIPE)
+    assert not mine.exists()
+    assert other.exists()
+
+
+def test_an_output_that_cannot_be_replaced_stays(source, tmp_path, monkeypatch):
+    segment_file(source, tmp_path / "out", RECIPE)
+    before = contents(tmp_path / "out")
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self.parent.suffix == ".partial" and self.name == "out":
+            raise PermissionError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="can't be written"):
+        segment_file(source, tmp_path / "out", OTSU, overwrite=True)
+    assert contents(tmp_path / "out") == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections import Counter
@@ -81,14 +82,13 @@ def segment_files(
         raise OutputError(
             f"{taken[0]}{more} exist already: use --resume to keep what is done, --overwrite to replace it"
         )
-    for left in out.glob(".*.partial") if out.is_dir() else ():
-        shutil.rmtree(left, ignore_errors=True)
     for source, folder in zip(sources, folders, strict=True):
         try:
             if resume and folder.exists() and not overwrite:
                 _check_same(source, folder, recipe, options or Options())
                 batch.kept.append(folder)
                 continue
+            _clear_leftovers(folder)
             tell = progress(source) if progress else None
             batch.done.append(
                 segment_file(source, folder, recipe, options, overwrite=overwrite, tile=tile, progress=tell)
@@ -122,6 +122,12 @@ def output_names(sources: Sequence[Path]) -> list[str]:
             raise OutputError(f"several inputs are called {names[-1]}: segment them into different folders")
         found.append(free[0])
     return found
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a killed run left of this one output; those of others may be in the making."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.{'?' * 8}.partial"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _stem(name: str) -> str:

@@ -33,7 +33,6 @@ class Npy(Format):
     name: ClassVar[str] = "NumPy .npy"
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
     writes: ClassVar[frozenset[str]] = frozenset({"image", "labels"})
-    lazy: ClassVar[bool] = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Say whether the file begins as an array does."""

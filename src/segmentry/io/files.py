@@ -125,8 +125,9 @@ def written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
         aside = workshop / path.name
         yield aside
         if path.is_dir():
-            path.rename(workshop / "replaced")
-        aside.replace(path)
+            _exchange(path, aside, workshop / "replaced")
+        else:
+            aside.replace(path)
     except OSError as error:
         raise OutputError(f"{path} can't be written: {one_line(error)}") from error
     finally:
@@ -134,6 +135,16 @@ def written_whole(path: Path, overwrite: bool = False) -> Iterator[Path]:
         for folder in made:
             with suppress(OSError):  # it holds what was written
                 folder.rmdir()
+
+
+def _exchange(old: Path, new: Path, away: Path) -> None:
+    """Put a folder in the place of another, which comes back where that fails."""
+    old.rename(away)
+    try:
+        new.rename(old)
+    except OSError:
+        away.rename(old)
+        raise
 
 
 def _opened(path: str | os.PathLike[str], use: Callable[[Format, Path], T]) -> T:

@@ -99,8 +99,6 @@ class Format:
         The extra of the package that must be installed, ``None`` when the base install suffices.
     writes
         Which kinds of thing it writes: a part of ``{"image", "labels"}``.
-    lazy
-        Whether an image is opened without reading its pixels.
     holds_images
         Whether there are images in such files; otherwise only outlines of objects.
     """
@@ -109,7 +107,6 @@ class Format:
     suffixes: ClassVar[tuple[str, ...]]
     extra: ClassVar[str | None] = None
     writes: ClassVar[frozenset[str]] = frozenset()
-    lazy: ClassVar[bool] = False
     holds_images: ClassVar[bool] = True
 
     def sniff(self, path: Path, head: bytes) -> bool:

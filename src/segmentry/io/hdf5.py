@@ -38,7 +38,6 @@ class Hdf5(Format):
     name: ClassVar[str] = "HDF5"
     suffixes: ClassVar[tuple[str, ...]] = (".h5", ".hdf5", ".ilastik.h5")
     writes: ClassVar[frozenset[str]] = frozenset({"image", "labels"})
-    lazy: ClassVar[bool] = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Say whether the file begins as HDF5 does."""

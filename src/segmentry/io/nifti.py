@@ -48,7 +48,6 @@ class Nifti(Format):
     name = "NIfTI"
     suffixes = (".nii.gz", ".nii")
     writes = frozenset({"image", "labels"})
-    lazy = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Look for the magic, in a gzipped file after unpacking its first bytes."""

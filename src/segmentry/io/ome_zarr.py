@@ -43,7 +43,6 @@ class OmeZarr(Format):
     name = "OME-Zarr"
     suffixes = (".ome.zarr", ".zarr")
     writes = frozenset({"image", "labels"})
-    lazy = True
 
     def __init__(self, version: str = "0.5") -> None:
         self.version = version

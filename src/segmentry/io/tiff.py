@@ -51,7 +51,6 @@ class Tiff(Format):
     name: ClassVar[str] = "TIFF"
     suffixes: ClassVar[tuple[str, ...]] = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
     writes: ClassVar[frozenset[str]] = frozenset({"image", "labels"})
-    lazy: ClassVar[bool] = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Say whether the file begins as TIFF or BigTIFF does."""

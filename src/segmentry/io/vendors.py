@@ -37,7 +37,6 @@ class Nd2(Format):
     name = "Nikon ND2"
     suffixes = (".nd2",)
     extra = "nikon"
-    lazy = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Look for the mark; old files are JPEG 2000 inside, which only the suffix tells from others."""
@@ -59,7 +58,6 @@ class Lif(Format):
     name = "Leica LIF"
     suffixes = (".lif",)
     extra = "leica"
-    lazy = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Look for the mark; the same opens Leica's .lof files, which are not read."""

@@ -34,7 +34,6 @@ class Czi(Format):
     name = "Zeiss CZI"
     suffixes = (".czi",)
     extra = "zeiss"
-    lazy = True
 
     def sniff(self, path: Path, head: bytes) -> bool:
         """Look for the mark."""

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from segmentry.app.cli.arguments import make_options, make_recipe
 from segmentry.app.cli.console import complain, counted, note, print_json, progress_bar
+from segmentry.errors import ParameterError
 
 __all__ = ["demo", "replay", "segment"]
 
@@ -88,6 +89,8 @@ def segment(
     json
         Print the records as JSON.
     """
+    if tile is not None and tile < 1:
+        raise ParameterError(f"--tile {tile} must be 1 or more")
     steps = make_recipe(method, recipe, set_ or (), filter_ or (), clean or (), channel, planes)
     options = make_options(spacing, save_probabilities, axes)
     from segmentry.batch import output_names, segment_files
