@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 REPEATS = 5
@@ -26,14 +28,35 @@ class Case:
 
 
 def row(case: Case) -> str:
-    """Return a line of the table: seconds of both ways (medians), the ratio, and how far the results agree."""
+    """Return a line of the table: seconds of both ways (medians) and their memory, the ratio, and the agreement."""
     agreement = case.agree(case.ours(), case.theirs())
+    memory = [_peak(case.ours), _peak(case.theirs)]
     ours, theirs = [], []
     for _ in range(REPEATS):
         ours.append(_seconds(case.ours))
         theirs.append(_seconds(case.theirs))
     a, b = statistics.median(ours), statistics.median(theirs)
-    return f"| {case.name} | {a:.4g} s | {case.usual} | {b:.4g} s | **{b / a:.1f}** | {agreement} |"
+    return (
+        f"| {case.name} | {a:.3g} s | {memory[0]} | {case.usual} | {b:.3g} s | {memory[1]} | **{b / a:.1f}** "
+        f"| {agreement} |"
+    )
+
+
+def _peak(work: Callable[[], Any]) -> str:
+    """Return the most memory in MB that a call holds beyond what was held before; Linux alone can tell."""
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return "?"
+    gc.collect()
+    reset.write_text("5")
+    before = _status("VmRSS")
+    work()
+    return f"{max(_status('VmHWM') - before, 0):.0f} MB"
+
+
+def _status(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024
 
 
 def _seconds(work: Callable[[], Any]) -> float:

@@ -7,6 +7,10 @@ import tempfile
 from pathlib import Path
 
 from cases import loop_cases, whole_cases
+from clustering import clustering_cases
+from denoising import denoising_cases
+from filters import filter_cases
+from graphs import graph_cases
 from harness import REPEATS, peak_memory, row
 
 MEMORY = """
@@ -25,9 +29,11 @@ write_labels(Path({folder!r}) / "labels.zarr", outcome.instances, overwrite=True
 def main() -> None:
     """Print both tables."""
     print(f"Medians of {REPEATS} interleaved runs in one process; Python {platform.python_version()}.\n")
-    print("| what | segmentry | the usual way | takes | ratio | agreement |\n|---|---|---|---|---|---|")
-    for case in (*loop_cases(), *whole_cases()):
-        print(row(case), flush=True)
+    print("| what | segmentry | memory | the usual way | takes | memory | ratio | agreement |")
+    print("|---|---|---|---|---|---|---|---|")
+    for cases in (loop_cases, whole_cases, filter_cases, denoising_cases, clustering_cases, graph_cases):
+        for case in cases():
+            print(row(case), flush=True)
     print("\n| whole process: OME-Zarr to labels.zarr, watershed | pixels | peak memory | time |\n|---|---|---|---|")
     for side in (4096, 8192, 16_384):
         with tempfile.TemporaryDirectory() as folder:

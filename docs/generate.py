@@ -11,9 +11,11 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from segmentry import Image, catalog
@@ -21,7 +23,8 @@ from segmentry.errors import SegmentryError
 from segmentry.image import Grid
 from segmentry.picture import draw_overview
 from segmentry.recipe import Recipe
-from segmentry.step import Filter, Segmenter, Step
+from segmentry.result import Instances
+from segmentry.step import Cleaner, Filter, Segmenter, Step
 
 ROOT = Path(__file__).parent.parent
 PAGES = Path(__file__).parent / "generated"
@@ -44,29 +47,28 @@ def generate(folder: Path = PAGES) -> None:
     write_gallery(folder)
 
 
-def write_steps(folder: Path, pictures: bool = True) -> None:
-    """Write a page per step and an index per kind; what is not a step any more is removed."""
+def write_steps(folder: Path, pictures: Collection[str] | None = None) -> None:
+    """Write a page per step, with pictures of those named (all), and an index per kind; what is gone is removed."""
     for kind, (place, title, text) in KINDS.items():
         steps = catalog.steps(kind)
         rows = [[f"[{name}]({name}.md)", step.summary()] for name, step in sorted(steps.items())]
         _write(folder / place / "index.md", f"# {title}\n\n{text}\n\n{_table(['name', 'what it does'], rows)}\n")
         for name, step in steps.items():
-            picture = _picture(step) if pictures and issubclass(step, Segmenter) else None
+            picture, caption = _picture(step) if pictures is None or name in pictures else (None, "")
             if picture is not None:
                 picture.save(_made(folder / place / f"{name}.png"))
-            _write(folder / place / f"{name}.md", step_page(step, picture is not None))
+            _write(folder / place / f"{name}.md", step_page(step, caption))
         for old in (folder / place).glob("*.*"):
             if old.stem not in (*steps, "index"):
                 old.unlink()
 
 
-def step_page(step: type[Step], picture: bool = False) -> str:
-    """Return the page of a step: what it does, how it is called, its parameters."""
+def step_page(step: type[Step], caption: str = "") -> str:
+    """Return the page of a step: what it does, its picture if there is a caption, how it is called, its parameters."""
     about = inspect.getdoc(sys.modules[step.__module__]) or ""
     parts = [f"# {step.name}", step.summary(), _linked(about)]
-    if picture:
-        seen = "a stained section" if _sees_colour(step) else "coins, after `background` and `gaussian`"
-        parts.append(f"![{step.name}]({step.name}.png)\n\n*With its default parameters on {seen}.*")
+    if caption:
+        parts.append(f"![{step.name}]({step.name}.png)\n\n*{caption}*")
     rows = [[f"`{p.name}`", p.kind, f"`{_plain(p.default)}`", p.bounds, p.description] for p in step.parameters()]
     parts += ["## Parameters", _table(["name", "type", "default", "bounds", "meaning"], rows) if rows else "None."]
     parts += ["## How to call it", _calls(step), "## Facts", _facts(step)]
@@ -176,23 +178,70 @@ def _facts(step: type[Step]) -> str:
     return _table(["", ""], rows)
 
 
-def _picture(step: type[Segmenter]) -> Any:
-    """Return what a method gives on a picture that comes with scikit-image; nothing where it needs more than that."""
+def _picture(step: type[Step]) -> tuple[Any, str]:
+    """Return a picture of what a step does by default, and its caption; none where it needs more than it has here."""
+    try:
+        if issubclass(step, Segmenter):
+            return _picture_of_method(step)
+        if issubclass(step, Filter):
+            return _picture_of_filter(step)
+        if issubclass(step, Cleaner):
+            return _picture_of_cleaner(step)
+    except SegmentryError:
+        pass
+    return None, ""
+
+
+def _sample(step: type[Step]) -> Image:
+    """Return the coins, or a stained section for what sees colour; both come with scikit-image."""
     import skimage.data
 
-    colour = _sees_colour(step)
-    pixels = skimage.data.immunohistochemistry() if colour else skimage.data.coins()
-    image = Image.from_array(pixels, "YXC" if colour else "YX")
-    try:
-        recipe = Recipe.from_dict({"segmentry": 1, "filters": [] if colour else COINS, "method": {step.name: {}}})
-        outcome = recipe.run(image)
-    except SegmentryError:
-        return None
-    return draw_overview(image, outcome.instances, f"{step.name}, {len(outcome.instances):,} objects")
+    if getattr(step, "colour", False):
+        return Image.from_array(skimage.data.immunohistochemistry(), "YXC")
+    return Image.from_array(skimage.data.coins(), "YX")
 
 
-def _sees_colour(step: type[Step]) -> bool:
-    return issubclass(step, Segmenter) and step.colour
+def _picture_of_method(step: type[Segmenter]) -> tuple[Any, str]:
+    image = _sample(step)
+    recipe = Recipe.from_dict({"segmentry": 1, "filters": [] if step.colour else COINS, "method": {step.name: {}}})
+    outcome = recipe.run(image)
+    seen = "a stained section" if step.colour else "coins, after `background` and `gaussian`"
+    title = f"{step.name}, {len(outcome.instances):,} objects"
+    return draw_overview(image, outcome.instances, title), f"With its default parameters on {seen}."
+
+
+def _picture_of_filter(step: type[Filter]) -> tuple[Any, str]:
+    image = _sample(step)
+    if not step.colour:
+        noise = np.random.default_rng(0).normal(0, 12, image.grid.shape)
+        image = Image(image.read()[:, :250] + noise[:, :250], Grid("YX", (image.grid.shape[0], 250), (1.0, 1.0), "um"))
+    after = step().apply(image)
+    nothing = [
+        Instances.from_labels(np.zeros(i.grid.spatial_shape, np.uint32), i.grid.without("C")) for i in (image, after)
+    ]
+    panels = [draw_overview(i, n, w) for i, n, w in zip((image, after), nothing, ("before", step.name), strict=True)]
+    seen = "a stained section" if step.colour else "coins with noise"
+    return _beside(panels), f"Before and after, with its default parameters, on {seen}."
+
+
+def _picture_of_cleaner(step: type[Cleaner]) -> tuple[Any, str]:
+    image = _sample(step)
+    before = Recipe.from_dict({"segmentry": 1, "method": {"otsu": {}}}).run(image).instances
+    after = step().apply(before, image).instances()
+    titles = (f"before: {len(before):,} objects", f"{step.name}: {len(after):,} objects")
+    panels = [draw_overview(image, i, t) for i, t in zip((before, after), titles, strict=True)]
+    return _beside(panels), "Before and after, with its default parameters, on coins parted by `otsu`."
+
+
+def _beside(panels: list[Any]) -> Any:
+    from PIL import Image as Pictures
+
+    whole = Pictures.new("RGB", (sum(p.width for p in panels), max(p.height for p in panels)))
+    left = 0
+    for panel in panels:
+        whole.paste(panel, (left, 0))
+        left += panel.width
+    return whole
 
 
 def _linked(text: str) -> str:

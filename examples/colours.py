@@ -1,7 +1,7 @@
 """How much of a tissue is stained: k-means on a colour photograph of a section.
 
-The section is stained for a protein (brown) and with haematoxylin (blue nuclei). Four classes of colour are asked for:
-the pale ground and three kinds of tissue. Colours are compared in CIELAB, whose third number, b, says how yellow a
+The section is stained for a protein (brown) and with haematoxylin (blue nuclei). Five classes of colour are asked for:
+the pale ground and four kinds of tissue. Colours are compared in CIELAB, whose third number, b, says how yellow a
 colour is; a class counts as brown where it is 15 or more.
 """
 
@@ -21,7 +21,7 @@ out = Path(sys.argv[1] if len(sys.argv) > 1 else "colours-output")
 out.mkdir(parents=True, exist_ok=True)
 
 image = Image.from_array(skimage.data.immunohistochemistry(), "YXC")
-outcome = run(KMeans(n_classes=4, background="brightest"), image, filters=[Gaussian(sigma=1.5)])
+outcome = run(KMeans(n_classes=5, background="brightest"), image, filters=[Gaussian(sigma=1.5)])
 classes = outcome.result.classes
 centres = np.array(outcome.segmenter.centres_)  # (class, 3): L, a, b
 brown = np.isin(classes, np.flatnonzero(centres[:, 2] >= 15))

@@ -37,7 +37,7 @@ def generator():
 @pytest.fixture(scope="session")
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
-    generator().write_steps(folder, pictures=False)
+    generator().write_steps(folder, pictures=())
     return folder
 
 
@@ -156,11 +156,13 @@ def test_every_step_has_a_page_with_all_its_parameters(generated):
     assert set(generator().KINDS) == set(catalog.KINDS)
 
 
-def test_a_method_has_a_picture_and_what_is_gone_has_no_page(tmp_path):
+def test_a_step_has_a_picture_and_what_is_gone_has_no_page(tmp_path):
     (tmp_path / "methods").mkdir()
     (tmp_path / "methods" / "gone.md").write_text("# gone")
-    generator().write_steps(tmp_path)
+    generator().write_steps(tmp_path, pictures=("otsu", "gaussian", "fill_holes"))
     assert not (tmp_path / "methods" / "gone.md").exists()
+    for place, name in (("filters", "gaussian"), ("cleaning", "fill_holes")):
+        assert f"![{name}]({name}.png)" in (tmp_path / place / f"{name}.md").read_text("utf-8")
     assert "![otsu](otsu.png)" in (tmp_path / "methods" / "otsu.md").read_text("utf-8")
     assert (tmp_path / "methods" / "otsu.png").stat().st_size > 10_000
 

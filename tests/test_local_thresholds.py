@@ -5,7 +5,10 @@ from skimage import data, filters
 from segmentry import segment
 from segmentry.errors import ParameterError
 from segmentry.image import Image
-from segmentry.local_thresholds import box_statistics
+from segmentry.kernels.local_statistics import box_statistics
+from segmentry.local_thresholds import LocalThreshold
+from segmentry.methods.sauvola import Sauvola
+from segmentry.run import run
 
 PAGE = (data.page() - data.page().min()) / (data.page().max() - data.page().min())
 EXPECTED = {
@@ -62,3 +65,28 @@ def test_sums_in_boxes_are_exact_even_when_they_pass_64_bits_on_the_way():
 def test_a_box_wider_than_any_window_is_refused():
     with pytest.raises(ParameterError, match="at most 500"):
         segment(Image.from_array(np.zeros((5, 5))).read(), "sauvola", radius=900)
+
+
+def test_both_probabilities_sum_to_one_and_follow_the_class_in_any_window():
+    image = Image.from_array(data.page())
+    whole = run(Sauvola(radius=9, foreground="dark"), image, probabilities=True).result
+    tiled = run(Sauvola(radius=9, foreground="dark"), image, probabilities=True, tile=50).result
+    probable = np.asarray(whole.probabilities)
+    assert np.array_equal(probable, tiled.probabilities)
+    assert np.allclose(probable.sum(axis=0), 1)
+    classes = np.asarray(whole.classes) > 0
+    assert (probable[1][classes] >= 0.5).all()
+    assert (probable[1][~classes] <= 0.5).all()
+    assert np.allclose(whole.confidence, np.where(classes, probable[1], probable[0]) * 65_535)
+
+
+def test_a_rule_of_ones_own_is_a_line_of_numpy():
+    class Darker(LocalThreshold):
+        name = "darker"
+
+        def level(self, mean, sd):
+            return np.where(sd > 0.1, 0.8, 0.5).astype(np.float64) * mean
+
+    found = run(Darker(foreground="dark", radius=15), Image.from_array(PAGE)).result
+    mean, sd = (s / 65_535 for s in box_statistics(np.rint(PAGE * 65_535).astype(np.uint16), (15, 15)))
+    assert (np.asarray(found.classes) == (np.where(sd > 0.1, 0.8, 0.5) * mean > PAGE)).mean() > 0.999

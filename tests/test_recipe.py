@@ -98,7 +98,7 @@ def test_any_value_of_any_parameter_is_taken_or_refused_in_one_line(data):
         elif kind == "filter":
             made.apply(image)
         elif kind == "cleaner":
-            made.apply(run(catalog.make("method", "otsu"), image).instances)
+            made.apply(run(catalog.make("method", "otsu"), image).instances, image)
     except SegmentryError as error:
         assert "\n" not in str(error)
 

@@ -159,3 +159,20 @@ def test_volumes_can_be_segmented_plane_by_plane():
     for z in range(12):
         alone = run(Watershed(threshold=outcome.segmenter.classes_.threshold), Image.from_array(image.read()[z]))
         assert np.array_equal(labels_of(outcome)[z] > 0, labels_of(alone) > 0)
+
+
+def test_pixels_without_a_number_are_background_for_certain():
+    pixels = sample_image("YX", "f4").read().copy()
+    pixels[5:9, 6:20] = np.nan
+    found = run(Otsu(), Image.from_array(pixels), probabilities=True).result
+    assert not np.asarray(found.classes)[5:9, 6:20].any()
+    assert np.array_equal(np.asarray(found.probabilities)[:, 5:9, 6:20].min(axis=(1, 2)), [1, 0])
+    assert (np.asarray(found.sureness())[5:9, 6:20] == 65_535).all()
+
+
+def test_probabilities_come_back_to_the_pixels_of_the_image():
+    image = sample_image("ZYX", "u1", spacing=True)
+    found = run(Otsu(), image, filters=[Resample()], probabilities=True).result
+    assert found.probabilities.shape == (2, *image.grid.shape)
+    chosen = np.asarray(found.probabilities).argmax(axis=0)
+    assert (chosen == np.asarray(found.classes)).mean() > 0.99

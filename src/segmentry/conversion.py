@@ -1,16 +1,20 @@
-"""One file into another format: an image as an image, labels as labels, with all that is known of them."""
+"""One file into another: converted to another format, or its labels cleaned; and files of labels checked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from segmentry.errors import InputError
 from segmentry.image import Image
 from segmentry.io import formats, read, read_labels, read_provenance, write, write_labels
 from segmentry.job import Options
 from segmentry.result import Instances
+from segmentry.step import Cleaner
+from segmentry.validation import Report, validate
 
-__all__ = ["convert_file"]
+__all__ = ["check_file", "clean_file", "convert_file"]
 
 
 def convert_file(
@@ -29,12 +33,79 @@ def convert_file(
     given = None if source.name.lower().endswith(outlines) else read(source)
     inside = any(f.nested(target) for f in formats())
     if given is None or as_labels or given.kind == "labels" or target.name.lower().endswith(outlines) or inside:
-        found = read_labels(source)
-        if options and (options.spacing or options.axes):
-            seen = options.applied(Image(found.labels, found.grid))
-            found = replace(found, labels=seen.read(), grid=seen.grid)
+        found = _labels(source, options)
         write_labels(target, found, provenance=read_provenance(source), overwrite=overwrite)
         return found
     image = options.applied(given) if options else given
     write(target, image, kind=image.kind, overwrite=overwrite)
     return image
+
+
+def clean_file(
+    source: Path,
+    target: Path,
+    cleaners: Sequence[Cleaner],
+    *,
+    image: Path | None = None,
+    options: Options | None = None,
+    overwrite: bool = False,
+) -> Instances:
+    """Clean the labels in a file, write them to another, and return them.
+
+    Parameters
+    ----------
+    source, target
+        Files of labels, of any format.
+    cleaners
+        Steps in order.
+    image
+        What the labels are of, for steps that measure intensities.
+    options
+        Pixel size and axes instead of those in the files.
+
+    Raises
+    ------
+    SegmentryError
+        When a file can't be read, a step can't be used, or the output can't hold the labels or exists.
+    """
+    labels = _labels(source, options)
+    seen = None if image is None else read(image)
+    if seen is not None and options is not None:
+        axes = options.axes if options.axes and len(options.axes) == len(seen.grid.axes) else None
+        seen = replace(options, axes=axes).applied(seen)
+    for cleaner in cleaners:
+        labels = cleaner.apply(labels, seen).instances()
+    done = [{cleaner.name: cleaner.settings()} for cleaner in cleaners]
+    before = read_provenance(source)
+    provenance = {**before, "cleaned": [*before.get("cleaned", ()), *done]}
+    write_labels(target, labels, provenance=provenance, overwrite=overwrite)
+    return labels
+
+
+def check_file(source: Path, options: Options | None = None) -> Report:
+    """Return what may be wrong with the labels in a file.
+
+    Raises
+    ------
+    InputError
+        When the file can't be read as labels at all: it is damaged, has several channels, or its outlines overlap.
+    """
+    try:
+        return validate(_labels(source, options))
+    except InputError as error:
+        try:
+            image = read(source)
+        except InputError:
+            raise error from None
+        report = validate(image.read()) if image.grid.length("C") == 1 else None
+        if report is None or report.fine:
+            raise
+        return report
+
+
+def _labels(source: Path, options: Options | None) -> Instances:
+    found = read_labels(source)
+    if options is None or not (options.spacing or options.axes):
+        return found
+    seen = options.applied(Image(found.labels, found.grid))
+    return replace(found, labels=seen.read(), grid=seen.grid)

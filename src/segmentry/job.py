@@ -24,7 +24,7 @@ from segmentry.io import read, write, write_labels, written_whole
 from segmentry.overview import Overview
 from segmentry.picture import draw_overview
 from segmentry.recipe import Recipe
-from segmentry.result import Semantic
+from segmentry.result import Panoptic, Semantic
 from segmentry.run import Outcome, Progress
 
 __all__ = ["RECORD", "Options", "load_record", "segment_file", "sha256"]
@@ -108,7 +108,7 @@ def segment_file(
         File (or folder that is an image) to read.
     folder
         Where ``labels.ome.tif`` (or ``labels.zarr``), ``objects.csv``, ``overview.png`` and ``run.json`` go;
-        ``classes.ome.tif`` as well for a semantic method.
+        ``classes.ome.tif`` as well for a semantic method, and ``NAME.csv`` for each further analysis.
     recipe, options
         What is done.
     overwrite
@@ -149,7 +149,7 @@ def segment_file(
         }
         if progress:
             progress("writing", 1.0)
-        _write_outputs(aside, image, outcome, recipe, provenance)
+        _write_outputs(aside, image, outcome, recipe, provenance, bool(options and options.probabilities))
         record = {
             "format": FORMAT,
             **provenance,
@@ -220,7 +220,14 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_outputs(folder: Path, image: Image, outcome: Outcome, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+def _write_outputs(
+    folder: Path,
+    image: Image,
+    outcome: Outcome,
+    recipe: Recipe,
+    provenance: Mapping[str, Any],
+    probabilities: bool,
+) -> None:
     instances = outcome.instances
     large = not isinstance(image.data, np.ndarray) and instances.grid.size > LARGE
     end = ".zarr" if large else ".ome.tif"
@@ -229,22 +236,24 @@ def _write_outputs(folder: Path, image: Image, outcome: Outcome, recipe: Recipe,
     if semantic is not None:
         classes = Image(semantic.classes, semantic.grid, (), "", provenance)
         write(folder / f"classes{end}", classes, kind="classes")
-        if semantic.probabilities is not None:
+        if probabilities and semantic.probabilities is not None:
             grid = semantic.grid.with_axis("C", len(semantic.names))
             data = _channels_in_place(semantic.probabilities, grid.axes.index("C"))
             write(folder / f"probabilities{end}", Image(data, grid, semantic.names, "", provenance))
     steps = [s for s in recipe.analyses if s.name != Measure.name]
     measure = next((s for s in recipe.analyses if isinstance(s, Measure)), Measure(planes=recipe.planes))
     measure.analyse(instances, image).to_csv(folder / "objects.csv", index=False, lineterminator="\n")
+    result = outcome.result if semantic is None else Panoptic(semantic, instances)
     for step in steps:
-        step.analyse(instances, image).to_csv(folder / f"{step.name}.csv", index=False, lineterminator="\n")
+        step.analyse(result, image).to_csv(folder / f"{step.name}.csv", index=False, lineterminator="\n")
     _write_picture(folder / "overview.png", image, outcome, recipe, provenance)
 
 
 def _write_picture(path: Path, image: Image, outcome: Outcome, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
     from PIL.PngImagePlugin import PngInfo
 
-    shown = image.channel(recipe.channel) if recipe.channel is not None else image
+    channel = None if any(step.colour for step in recipe.filters) else recipe.channel
+    shown = image if channel is None else image.channel(channel)
     thresholds = outcome.segmenter.thresholds()
     histogram = Overview(outcome.filtered).histogram() if thresholds else None
     count = len(outcome.instances)

@@ -94,6 +94,20 @@ class Length:
             raise ParameterError(f"{self} is {max(found):g} pixels here; at most {MAX_PIXELS} are possible")
         return found
 
+    def whole(self, grid: Grid) -> tuple[int, ...]:
+        """Return how many whole pixels it spans along each spatial axis of a grid."""
+        return tuple(int(n * (1 + 1e-6)) for n in self.pixels(grid))
+
+    def metric(self, grid: Grid) -> tuple[tuple[float, ...], float]:
+        """Return the distance between neighbours along each spatial axis, and this length, in one and the same unit.
+
+        >>> Length.parse("2 um").metric(Grid("ZYX", (5, 9, 9), (1.0, 0.5, 0.5), "um"))
+        ((2.0, 1.0, 1.0), 4.0)
+        """
+        reach = self.pixels(grid)
+        longest = max(reach)
+        return tuple(longest / n if n else 1.0 for n in reach), longest
+
     def dump(self) -> float | str:
         """Return the number of pixels, or the text with the unit."""
         return self.value if self.unit is None else str(self)

@@ -27,17 +27,19 @@ import yaml
 from numpy.typing import NDArray
 
 from segmentry import catalog
-from segmentry.errors import InputError, ParameterError, SegmentryError, nearest, one_line
+from segmentry.errors import InputError, ParameterError, SegmentryError, UnknownNameError, nearest, one_line
 from segmentry.image import Image
 from segmentry.run import Outcome, run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
 
-__all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "segment"]
+__all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "recipes", "segment"]
 
 VERSION = 1
 #: What segments an image when nothing is said.
 DEFAULT_METHOD = "watershed"
 LARGEST_FILE = 1_000_000
+#: Where the recipes lie that come with the program.
+_FOLDER = Path(__file__).parent / "recipes"
 _LISTS = {"filters": "filter", "cleaning": "cleaner", "analyses": "analysis"}
 _KEYS = ("segmentry", "channel", "planes", "filters", "method", "cleaning", "analyses")
 
@@ -92,6 +94,19 @@ class Recipe:
             return cls.parse(text)
         except SegmentryError as error:
             raise type(error)(f"recipe {path}: {error}") from error
+
+    @classmethod
+    def named(cls, name: str) -> Recipe:
+        """Return a recipe that comes with the program; :func:`recipes` lists them.
+
+        Raises
+        ------
+        UnknownNameError
+            When there is none of this name.
+        """
+        if name not in recipes():
+            raise UnknownNameError(f"no recipe is called {name!r}{nearest(name, list(recipes()))}")
+        return cls.read(_FOLDER / f"{name}.yaml")
 
     @classmethod
     def parse(cls, text: str) -> Recipe:
@@ -149,7 +164,11 @@ class Recipe:
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     def run(self, image: Image, **options: Any) -> Outcome:
-        """Segment an image; `options` are those of :func:`segmentry.run.run` that don't change the result."""
+        """Segment an image; `options` are those of :func:`segmentry.run.run` that don't change the result.
+
+        Probabilities are kept where an analysis needs them.
+        """
+        kept = bool(options.pop("probabilities", False)) or any(s.needs_probabilities for s in self.analyses)
         return run(
             self.method,
             image,
@@ -157,8 +176,15 @@ class Recipe:
             cleaners=self.cleaning,
             channel=self.channel,
             planes=self.planes,
+            probabilities=kept,
             **options,
         )
+
+
+def recipes() -> dict[str, str]:
+    """Return the names of the recipes that come with the program, each with a line on what it is for."""
+    files = sorted(_FOLDER.glob("*.yaml"))
+    return {f.stem: f.read_text("utf-8").split("\n", 1)[0].removeprefix("# ") for f in files}
 
 
 def segment(image: Image | NDArray[Any], method: str = DEFAULT_METHOD, **parameters: Any) -> Outcome:

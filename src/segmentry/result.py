@@ -166,9 +166,18 @@ class Instances:
         labels = lookup(np.asarray(self.labels[...]), self.ids[kept], self.ids[kept])
         return self.with_labels(labels, self.ids[kept])
 
-    def with_labels(self, labels: Array, ids: NDArray[np.uint32], grid: Grid | None = None) -> Instances:
-        """Return other labels whose `ids` are a part of these, each with its score and class."""
-        at = np.searchsorted(self.ids, ids)
+    def with_labels(
+        self,
+        labels: Array,
+        ids: NDArray[np.uint32],
+        grid: Grid | None = None,
+        origins: NDArray[np.uint32] | None = None,
+    ) -> Instances:
+        """Return other labels whose `ids` are a part of these, each with its score and class.
+
+        With `origins`, one of these ids for each of the new ones, ids may be new: they take score and class from there.
+        """
+        at = np.searchsorted(self.ids, ids if origins is None else origins)
         return replace(
             self,
             labels=labels,

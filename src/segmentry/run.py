@@ -13,10 +13,11 @@ from numpy.typing import DTypeLike
 
 from segmentry.image import Array, Grid, Image, Region
 from segmentry.labelling import Store, lookup, survey
+from segmentry.mending import mend
 from segmentry.result import Instances, Panoptic, Result, Semantic
-from segmentry.selection import filled, selected
+from segmentry.selection import filled, opaque, selected
 from segmentry.step import Cleaner, Filter, Segmenter
-from segmentry.stitching import Objects, clean_tiles, stitch_instances
+from segmentry.stitching import Objects, stitch_instances
 from segmentry.tiling import cores, grow, in_order, inside, slabs, thread_count, tile_shape, window_grid
 from segmentry.workspace import Frame, ensure_memory, new_array
 
@@ -85,7 +86,8 @@ def run(
         Steps before and after, in order.
     channel
         Name or number of the channel to use; needed when there are several and the method sees one. Colour images give
-        their luminance to a method that sees one channel.
+        their luminance to a method that sees one channel. A filter that sees all channels gets them, and the name is
+        that of a channel which the last such filter makes.
     planes
         Treat each plane of a volume as an image of its own.
     probabilities
@@ -115,17 +117,19 @@ def run(
     """
     tell = progress or (lambda _what, _share: None)
     notes: list[str] = []
-    chosen = selected(image, channel, segmenter.colour, notes)
+    last = max((i for i, step in enumerate(filters, 1) if step.colour), default=0)
+    chosen = opaque(image, notes) if last else selected(image, channel, segmenter.colour, notes)
     loose = _loose(chosen.grid, planes)
-    _check(segmenter, chosen, loose, notes)
+    _check(segmenter, chosen.channel(0) if last and not segmenter.colour else chosen, loose, notes)
     work, lost = filled(chosen, notes)
     in_memory = tile is None and work.grid.size <= IN_MEMORY_VALUES
     work = work.load() if in_memory else work
     done: list[Filter] = []
-    for step in filters:
+    for i, step in enumerate(filters, 1):
         tell(step.name, 0.0)
         done.append(step.prepared(work))
         work = done[-1].view(work)
+        work = selected(work, channel, segmenter.colour, notes) if i == last else work
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
     ready = segmenter.prepared(work)
@@ -134,10 +138,13 @@ def run(
     if lost:
         _blank(result, chosen)
     instances = job.objects(result)
+    menders: list[Cleaner] = []
     for cleaner in cleaners:
-        instances = job.cleaned(instances, cleaner)
+        seen = cleaner.pictured(job.target, image, chosen)
+        menders.append(cleaner if seen is None else cleaner.prepared(seen))
+        instances = job.cleaned(instances, menders[-1], seen)
     result = job.lowered(result, instances, bool(cleaners))
-    return Outcome(result, instances, tuple(done), ready, tuple(cleaners), work, tuple(notes))
+    return Outcome(result, instances, tuple(done), ready, tuple(menders), work, tuple(notes))
 
 
 @dataclass
@@ -265,7 +272,7 @@ class _Job:
             self._nearest(result.classes),
             self.target,
             result.names,
-            result.probabilities and self._nearest(result.probabilities),
+            None if result.probabilities is None else self._nearest(result.probabilities),
             None if result.confidence is None else self._nearest(result.confidence),
         )
 
@@ -288,24 +295,13 @@ class _Job:
             return result.instances("Z" in self.loose, self._array(self.target.shape, np.uint32))
         return result.instances().renumbered(self._array(self.target.shape, np.uint32))
 
-    def cleaned(self, instances: Instances, cleaner: Cleaner) -> Instances:
+    def cleaned(self, instances: Instances, cleaner: Cleaner, image: Image | None) -> Instances:
         """Return the objects after one cleaner, frame by frame, in pieces where they lie on disk."""
-        labels = self._array(self.target.shape, np.uint32)
-        if cleaner.renumbers:
-            return instances.renumbered(labels)
-        grid = self.target.without(*self.loose)
-        tick = self._ticker(cleaner.name, self.target)
-        tiles = tile_shape(grid.spatial_shape, self.tile)
         in_pieces = self.tile is not None or not isinstance(instances.labels, np.ndarray)
-        for index in self._frames(self.target):
-            before: Any = Frame(instances.labels, index)
-            frame = instances.with_labels(before, survey(before).ids, grid)
-            if in_pieces:
-                clean_tiles(cleaner.clean, frame, cleaner.halo(grid), tiles, Frame(labels, index), tick)
-            else:
-                labels[index] = np.asarray(cleaner.clean(frame).labels[...])
-                tick(grid.size)
-        return instances.with_labels(labels, survey(labels).ids)
+        tiles = tile_shape(self.target.without(*self.loose).spatial_shape, self.tile) if in_pieces else None
+        labels = self._array(self.target.shape, np.uint32)
+        tick = self._ticker(cleaner.name, self.target)
+        return mend(cleaner, instances, image, loose=self.loose, tile=tiles, into=labels, tick=tick)
 
     def lowered(self, result: Result, cleaned: Instances, changed: bool) -> Result:
         """Return a result of the method's kind that follows its cleaned objects: what was dropped is background."""
@@ -327,22 +323,26 @@ class _Job:
 
 
 def _blank(result: Result, image: Image) -> None:
-    """Write background where a pixel of the image is not finite."""
-    stores = (
-        [result.classes.classes, result.things.labels]
-        if isinstance(result, Panoptic)
-        else [result.labels if isinstance(result, Instances) else result.classes]
-    )
+    """Write background, and that it is certain, where a pixel of the image is not finite."""
+    stores: list[tuple[Any, float]] = []
+    if not isinstance(result, Instances):
+        classes = result.classes if isinstance(result, Panoptic) else result
+        stores.append((classes.classes, 0))
+        if classes.confidence is not None:
+            stores.append((classes.confidence, 65_535))
+        if classes.probabilities is not None:
+            stores += [(Frame(classes.probabilities, (k,)), float(k == 0)) for k in range(len(classes.names))]
+    if not isinstance(result, Semantic):
+        stores.append((result.instances().labels, 0))
     place = image.grid.axes.find("C")
-    for store in stores:
-        writable: Any = store
-        for region in slabs(store.shape):
-            key = list(region)
-            if place >= 0:
-                key.insert(place, slice(0, image.grid.length("C")))
-            fine = np.isfinite(image.read(tuple(key)))
-            fine = fine.all(axis=place) if place >= 0 else fine
-            writable[region] = np.where(fine, np.asarray(store[region]), 0)
+    for region in slabs(image.grid.without("C").shape):
+        key = list(region)
+        if place >= 0:
+            key.insert(place, slice(0, image.grid.length("C")))
+        fine = np.isfinite(image.read(tuple(key)))
+        fine = fine.all(axis=place) if place >= 0 else fine
+        for store, value in stores:
+            store[region] = np.where(fine, store[region], value)
 
 
 def _loose(grid: Grid, planes: bool) -> str:

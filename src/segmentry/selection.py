@@ -11,7 +11,7 @@ from segmentry.errors import InputError
 from segmentry.image import Array, Image, Region
 from segmentry.overview import Overview
 
-__all__ = ["filled", "selected"]
+__all__ = ["filled", "opaque", "selected"]
 
 #: Luminance of linear red, green and blue (ITU-R BT.709, as scikit-image has it).
 LUMINANCE = (0.2125, 0.7154, 0.0721)
@@ -32,7 +32,7 @@ def selected(image: Image, channel: str | int | None, all_channels: bool, notes:
     if "C" not in image.grid.axes:
         return image
     if all_channels:
-        return _opaque(image, notes)
+        return opaque(image, notes)
     if image.grid.length("C") == 1:
         return image.channel(0)
     if image.is_rgb:
@@ -56,7 +56,14 @@ def filled(image: Image, notes: list[str]) -> tuple[Image, bool]:
     return image.with_data(_Filled(image, lowest)), True
 
 
-def _opaque(image: Image, notes: list[str]) -> Image:
+def opaque(image: Image, notes: list[str]) -> Image:
+    """Return the image without its channel alpha.
+
+    Raises
+    ------
+    InputError
+        When alpha is not the last channel.
+    """
     if "alpha" not in image.channels:
         return image
     kept = tuple(i for i, name in enumerate(image.channels) if name != "alpha")

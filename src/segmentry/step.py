@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segmentry.errors import InputError, ParameterError, nearest
 from segmentry.image import Grid, Image, Region
-from segmentry.labelling import survey
+from segmentry.mending import mend
 from segmentry.overview import Overview
 from segmentry.result import Instances, Panoptic, Result, Semantic
+from segmentry.selection import selected
 from segmentry.tiling import grow, inside, window_grid
 
 __all__ = ["Analysis", "Cleaner", "Filter", "Parameter", "Segmenter", "Step"]
@@ -114,9 +115,17 @@ class Step(BaseModel):
 
 
 class Filter(Step):
-    """Image to image: float32 intensities, the same channels and time points."""
+    """Image to image: float32 intensities, the same channels and time points.
+
+    Class attributes
+    ----------------
+    colour
+        Whether it needs all channels at once, of which it makes others, or a single one without the axis ``"C"``; it
+        overrides :meth:`view`. Other filters see the channels one by one in :meth:`plane`.
+    """
 
     kind = "filter"
+    colour: ClassVar[bool] = False
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
         """Return how many pixels around a pixel, per spatial axis, its new value depends on."""
@@ -222,33 +231,93 @@ class Segmenter(Step):
 
 
 class Cleaner(Step):
-    """Result to result: objects are changed or dropped.
+    """Result to result: objects are changed, split, joined or dropped.
 
     Class attributes
     ----------------
     renumbers
         Whether the step does nothing but give fresh ids, over all time points; no other step changes an id.
+    splits
+        Whether an object may become several: one part keeps the id, the others get ids above the highest; every part
+        lies within the object that it was of. Other steps give no new ids.
     """
 
     kind = "cleaner"
     renumbers: ClassVar[bool] = False
+    splits: ClassVar[bool] = False
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
         """Return how many pixels around an object's bounding box its new shape depends on."""
         return (0,) * len(grid.spatial)
 
-    def clean(self, instances: Instances) -> Instances:
-        """Return the cleaned objects of one time point."""
+    def needs_image(self) -> bool:
+        """Return whether it needs the intensities under the labels; its parameter ``channel`` may say of which."""
+        return False
+
+    def surveyed(self, instances: Instances, image: Image | None = None) -> Self:
+        """Return a copy that has learned what it must know of all objects of a time point, whose labels may be lazy.
+
+        The default needs nothing; what was learned stands in fields that end in an underscore.
+        """
+        return self
+
+    def within(self, window: Region) -> Self:
+        """Return a copy for a window of the image, for steps that have positions among their parameters."""
+        return self
+
+    def clean(self, instances: Instances, image: Image | None = None) -> Instances:
+        """Return the cleaned objects of one time point.
+
+        Parameters
+        ----------
+        instances
+            In memory, without an axis ``"T"``: all objects, or those in a window that holds some of them whole.
+        image
+            The channel to measure, on the same grid, where :meth:`needs_image` is true; :meth:`apply` and
+            :func:`segmentry.run.run` see to that. Values may not be finite.
+        """
         raise NotImplementedError
 
-    def apply(self, result: Result) -> Result:
+    def pictured(self, grid: Grid, image: Image | None, chosen: Image | None = None) -> Image | None:
+        """Return the channel whose intensities it needs: that of its parameter ``channel``, or the one `chosen`.
+
+        Raises
+        ------
+        InputError
+            When intensities are needed and there is no image, or one that does not lie on the `grid` of the labels, or
+            a channel must be chosen.
+        """
+        if not self.needs_image():
+            return None
+        if image is None:
+            raise InputError(f"{self.name} needs intensities: give the image that the labels are of (--image IMAGE)")
+        channel: str | int | None = getattr(self, "channel", None)
+        try:
+            seen = selected(image if channel is not None else chosen or image, channel, False, [])
+        except InputError:
+            names = ", ".join((chosen or image).channels)
+            raise InputError(f"{self.name} measures one channel; the image has {names}: set channel to one") from None
+        if seen.grid.axes != grid.axes or seen.grid.shape != grid.shape:
+            raise InputError(
+                f"{self.name}: the image is {seen.grid.axes} of {seen.grid.shape}, the labels are {grid.axes} of "
+                f"{grid.shape}: they must fit"
+            )
+        return seen
+
+    def apply(self, result: Result, image: Image | None = None) -> Result:
         """Return a result of the same kind, cleaned at each time point.
 
         The connected regions of a semantic result are its objects: a pixel whose object is dropped becomes background,
-        a pixel that an object gains takes that object's class.
+        a pixel that an object gains takes that object's class. Steps that measure intensities need the `image`.
+
+        Raises
+        ------
+        InputError
+            When the step needs an image and there is none, or it does not fit.
         """
         before = result.instances()
-        after = self._each_time(before)
+        seen = self.pictured(before.grid, image)
+        after = mend(self if seen is None else self.prepared(seen), before, seen)
         if isinstance(result, Instances):
             return after
         kept = after.semantic()
@@ -259,24 +328,30 @@ class Cleaner(Step):
         classes = merged.astype(result.classes.classes.dtype)
         return Panoptic(Semantic(classes, result.grid, result.names), after)
 
-    def _each_time(self, instances: Instances) -> Instances:
-        if self.renumbers or "T" not in instances.grid.axes:
-            return self.clean(instances)
-        grid = instances.grid.without("T")
-        labels = np.asarray(instances.labels[...]).copy()
-        for frame in labels:
-            part = instances.with_labels(frame, survey(frame).ids, grid)
-            frame[...] = self.clean(part).labels
-        return instances.with_labels(labels, survey(labels).ids)
-
 
 class Analysis(Step):
-    """Result and image to a table."""
+    """Result and image to a table.
+
+    Class attributes
+    ----------------
+    needs_probabilities
+        Whether it uses the probability of every class, which a run then keeps for it.
+    """
 
     kind = "analysis"
+    needs_probabilities: ClassVar[bool] = False
 
-    def analyse(self, instances: Instances, image: Image | None) -> Any:
-        """Return a pandas table with one row per object and time point."""
+    def analyse(self, result: Result, image: Image | None) -> Any:
+        """Return a pandas table, with a row for each object or class at each time point.
+
+        Parameters
+        ----------
+        result
+            Of any kind: objects, with the ids that are saved, are ``result.instances()``, classes and their
+            probabilities are ``result.semantic()``.
+        image
+            What was segmented, with all its channels, where it is known.
+        """
         raise NotImplementedError
 
 
@@ -289,7 +364,8 @@ def _explained(step: type[Step], error: ValidationError) -> str:
     said = first["msg"].removeprefix("Value error, ")
     said = said[0].lower() + said[1:]
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{step.name}.{at} ({_short(first['input'])}): {said}{more}"
+    where = f"{step.name}.{at} ({_short(first['input'])})" if at else step.name
+    return f"{where}: {said}{more}"
 
 
 def _short(value: Any) -> str:

@@ -21,7 +21,7 @@ from segmentry.result import Instances
 from segmentry.tiling import cores, grow, in_order, inside, window_grid
 from segmentry.workspace import ensure_memory
 
-__all__ = ["Objects", "clean_tiles", "stitch_instances"]
+__all__ = ["Objects", "stitch_instances"]
 
 #: How far a window reaches beyond its core and the halo, so that most regions that start in the core end in it.
 REACH = 64
@@ -184,43 +184,3 @@ def _whole_region(
             _write(piece, np.arange(len(piece.whole)) == region, labels, objects)
             return
         window = grow(window, [max(w.stop - w.start, REACH) // 2 + h for w, h in zip(window, halo, strict=True)], shape)
-
-
-def clean_tiles(
-    clean: Callable[[Instances], Instances],
-    instances: Instances,
-    halo: Sequence[int],
-    tile: Sequence[int],
-    into: Store,
-    tick: Callable[[int], None],
-) -> None:
-    """Clean one time point piece by piece: each object in a window that holds it whole.
-
-    Parameters
-    ----------
-    clean
-        What gives the cleaned objects of a window.
-    instances
-        The objects, on a grid of spatial axes only.
-    halo, tile
-        Pixels per spatial axis.
-    into
-        Array of zeros that receives the labels.
-    """
-    shape = instances.grid.spatial_shape
-    held = survey(instances.labels)
-    heads = np.stack(np.unravel_index(held.first, shape), axis=1)
-    for core in cores(shape, tile):
-        owned = np.ones(len(held.ids), np.bool_)
-        for axis, s in enumerate(core):
-            owned &= (heads[:, axis] >= s.start) & (heads[:, axis] < s.stop)
-        if owned.any():
-            lower, upper = held.lower[owned].min(axis=0), held.upper[owned].max(axis=0)
-            box = tuple(slice(int(a), int(b)) for a, b in zip(lower, upper, strict=True))
-            window = grow(box, [h + 1 for h in halo], shape)
-            part = np.asarray(instances.labels[window])
-            seen = instances.with_labels(part, survey(part).ids, window_grid(instances.grid, window))
-            done = clean(seen)
-            mine = lookup(np.asarray(done.labels), held.ids[owned], held.ids[owned])
-            into[window] = np.where(mine > 0, mine, np.asarray(into[window]))
-        tick(int(np.prod([s.stop - s.start for s in core])))

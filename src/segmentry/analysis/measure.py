@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from segmentry.analysis.crofton import boundary_sizes
 from segmentry.errors import InputError
 from segmentry.image import Image, Region
 from segmentry.labelling import Survey, lookup, survey
-from segmentry.result import Instances
+from segmentry.result import Instances, Result
 from segmentry.step import Analysis
 from segmentry.tiling import slabs
 from segmentry.workspace import Frame
@@ -34,11 +35,12 @@ class Measure(Analysis):
     name: ClassVar[str] = "measure"
     planes: bool = Field(False, description="Measure areas in each plane of a volume instead of volumes.")
 
-    def analyse(self, instances: Instances, image: Image | None = None) -> pd.DataFrame:
+    def analyse(self, result: Result, image: Image | None = None) -> pd.DataFrame:
         """Return a table with one row per object and time point.
 
         Columns end in their unit (``_um``, ``_um2``, ``_um3``; ``_px`` where the pixel size is not known). ``sd`` is
-        the population standard deviation; intensities that are not finite don't count.
+        the population standard deviation; intensities that are not finite don't count. Perimeter and surface are those
+        of the smooth outline that the pixels stand for, by Crofton's formula; where the image ends, objects end too.
 
         Raises
         ------
@@ -47,6 +49,7 @@ class Measure(Analysis):
         """
         import pandas as pd
 
+        instances = result.instances()
         grid = instances.grid
         if image is not None and image.grid.without("C").shape != grid.shape:
             raise InputError(
@@ -70,7 +73,7 @@ class Measure(Analysis):
         return pd.concat(filled, ignore_index=True)
 
 
-def measure(instances: Instances, image: Image | None = None, *, planes: bool = False) -> pd.DataFrame:
+def measure(result: Result, image: Image | None = None, *, planes: bool = False) -> pd.DataFrame:
     """Return the table of :class:`Measure` for objects and, where given, the intensities of an image.
 
     Raises
@@ -78,7 +81,7 @@ def measure(instances: Instances, image: Image | None = None, *, planes: bool = 
     InputError
         When labels and image differ in shape.
     """
-    return Measure(planes=planes).analyse(instances, image)
+    return Measure(planes=planes).analyse(result, image)
 
 
 def _measured(instances: Instances, image: Image | None) -> dict[str, Any]:
@@ -112,6 +115,8 @@ def _shape(instances: Instances, held: Survey) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     size = "area" if ndim == 2 else "volume"
     columns[f"{size}_{unit}{'' if unit == 'px' else ndim}"] = count * math.prod(spacing)
+    edge = f"perimeter_{unit}" if ndim == 2 else f"surface_{unit}{'' if unit == 'px' else 2}"
+    columns[edge] = boundary_sizes(instances, held)
     for axis, step, k in zip(grid.spatial, spacing, range(3 - ndim, 3), strict=True):
         columns[f"centroid_{axis.lower()}_{unit}"] = (mean[:, k] + corner[1:, k]) * step
     for axis, low, high in zip(grid.spatial, held.lower.T, held.upper.T, strict=True):

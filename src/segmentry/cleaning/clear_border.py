@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from segmentry.image import Grid
+from segmentry.image import Grid, Image
 from segmentry.result import Instances
 from segmentry.step import Cleaner
 
@@ -24,7 +24,7 @@ class ClearBorder(Cleaner):
     def halo(self, grid: Grid) -> tuple[int, ...]:
         return (self.margin,) * len(grid.spatial)
 
-    def clean(self, instances: Instances) -> Instances:
+    def clean(self, instances: Instances, image: Image | None = None) -> Instances:
         labels = np.asarray(instances.labels[...])
         grid = instances.grid
         touching = [np.zeros(0, np.uint32)]

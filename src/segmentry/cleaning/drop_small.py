@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from segmentry.image import Image
 from segmentry.labelling import survey
 from segmentry.length import Size
 from segmentry.result import Instances
@@ -20,5 +21,5 @@ class DropSmall(Cleaner):
     name: ClassVar[str] = "drop_small"
     min_size: Size = Field(Size(30.0), description="Smallest area or volume that stays.")
 
-    def clean(self, instances: Instances) -> Instances:
+    def clean(self, instances: Instances, image: Image | None = None) -> Instances:
         return instances.keep(survey(instances.labels).sizes >= self.min_size.count(instances.grid))

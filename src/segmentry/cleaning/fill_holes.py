@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from segmentry.image import Grid
+from segmentry.image import Grid, Image
 from segmentry.length import Size
 from segmentry.result import Instances
 from segmentry.step import Cleaner
@@ -25,7 +25,7 @@ class FillHoles(Cleaner):
     def halo(self, grid: Grid) -> tuple[int, ...]:
         return (1,) * len(grid.spatial)
 
-    def clean(self, instances: Instances) -> Instances:
+    def clean(self, instances: Instances, image: Image | None = None) -> Instances:
         from segmentry.kernels.components import label_components
 
         labels = np.asarray(instances.labels[...])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from segmentry.image import Image
 from segmentry.result import Instances
 from segmentry.step import Cleaner
 
@@ -16,5 +17,5 @@ class Relabel(Cleaner):
     name: ClassVar[str] = "relabel"
     renumbers: ClassVar[bool] = True
 
-    def clean(self, instances: Instances) -> Instances:
+    def clean(self, instances: Instances, image: Image | None = None) -> Instances:
         return instances.renumbered()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["rgb_to_lab"]
+__all__ = ["full_white", "rgb_to_lab"]
 
 # IEC 61966-2-1, linear RGB to XYZ, each row divided by the D65 white of the 2 degree observer
 _TO_XYZ = (
@@ -30,6 +30,11 @@ def rgb_to_lab(channels: NDArray[Any], white: float = 1.0) -> NDArray[np.float64
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     x, y, z = (_cube_root(r * linear[0] + g * linear[1] + b * linear[2]) for r, g, b in _TO_XYZ)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def full_white(highest: float) -> float:
+    """Return the intensity of full white: the least of 1, 255 and 65,535 that no pixel exceeds."""
+    return next((white for white in (1.0, 255.0, 65_535.0) if highest <= white), highest)
 
 
 def _cube_root(part: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
 
-__all__ = ["add_intensities", "add_positions"]
+__all__ = ["add_intensities", "add_positions", "axis_lengths"]
 
 
 @compiled
@@ -76,3 +78,29 @@ def add_intensities(index: NDArray[np.uint32], pixels: NDArray[np.float64], sums
                 row[3] = min(row[3], value)
                 row[4] = max(row[4], value)
                 row[5] += value
+
+
+def axis_lengths(sums: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[np.float64]:
+    """Return the full lengths of the axes of the ellipse or ellipsoid with the second moments of each object.
+
+    Parameters
+    ----------
+    sums : (n, 10) array
+        As :func:`add_positions` gives them, of two or three dimensions.
+    spacing
+        Per axis.
+
+    Returns
+    -------
+    (n, axes) array, the longest axis first
+    """
+    ndim = len(spacing)
+    count = np.maximum(sums[:, 0], 1).astype(np.float64)
+    mean = sums[:, 1:4] / count[:, None]
+    product = np.zeros((len(sums), 3, 3))
+    for k, (i, j) in enumerate([(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]):
+        product[:, i, j] = product[:, j, i] = sums[:, 4 + k] / count - mean[:, i] * mean[:, j]
+    scale = np.array(spacing, np.float64)
+    covariance = product[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale[None, :]
+    values = np.linalg.eigvalsh(covariance)[:, ::-1] if len(sums) else np.zeros((0, ndim))
+    return np.asarray(np.sqrt(np.maximum(values, 0) * (16 if ndim == 2 else 20)))

@@ -27,5 +27,5 @@ class LocalMean(LocalThreshold):
         0.05, ge=-1, le=1, description="Margin by which a pixel must differ from the mean, as a share of the range."
     )
 
-    def level(self, mean: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
+    def level(self, mean: NDArray[np.float32], sd: NDArray[np.float32]) -> NDArray[np.float32]:
         return mean - self.offset

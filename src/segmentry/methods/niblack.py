@@ -24,5 +24,5 @@ class Niblack(LocalThreshold):
 
     k: float = Field(0.2, ge=-5, le=5, description="How many standard deviations beyond the mean the level lies.")
 
-    def level(self, mean: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
+    def level(self, mean: NDArray[np.float32], sd: NDArray[np.float32]) -> NDArray[np.float32]:
         return mean - self.k * sd

@@ -26,5 +26,5 @@ class Phansalkar(Sauvola):
     p: float = Field(2.0, ge=0, le=10, description="How much the level is raised where the mean is dark.")
     q: float = Field(10.0, ge=0, le=100, description="How fast that ends as the mean grows brighter.")
 
-    def level(self, mean: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
-        return super().level(mean, sd) + mean * self.p * np.exp(-self.q * mean)
+    def level(self, mean: NDArray[np.float32], sd: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(super().level(mean, sd) + mean * self.p * np.exp(-self.q * mean))

@@ -26,5 +26,5 @@ class Sauvola(LocalThreshold):
     k: float = Field(0.2, ge=-5, le=5, description="How much the level withdraws where there is no contrast.")
     spread: float = Field(0.5, gt=0, le=1, description="Largest standard deviation to expect, as a share of the range.")
 
-    def level(self, mean: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
+    def level(self, mean: NDArray[np.float32], sd: NDArray[np.float32]) -> NDArray[np.float32]:
         return mean * (1 + self.k * (sd / self.spread - 1))

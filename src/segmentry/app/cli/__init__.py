@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from segmentry import __version__
-from segmentry.app.cli import about, files, segment
+from segmentry.app.cli import about, files, segment, trials
 from segmentry.app.cli.console import complain, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
@@ -37,6 +37,10 @@ for command in (
     files.evaluate,
     files.measure,
     files.convert,
+    files.clean,
+    files.check,
+    trials.simulate,
+    trials.degrade,
     segment.replay,
     segment.demo,
     about.doctor,

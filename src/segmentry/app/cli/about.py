@@ -25,6 +25,8 @@ _EXTRAS = {
     "zeiss": ("czifile", "reads .czi"),
     "olympus": ("oiffile", "reads .oif and .oib"),
     "dicom": ("pydicom", "reads DICOM series"),
+    "medical": ("SimpleITK", "corrects the bias field (N4)"),
+    "charts": ("matplotlib", "draws charts of scores"),
 }
 
 
@@ -45,23 +47,28 @@ def methods(
     """
     from segmentry import catalog
     from segmentry.errors import UnknownNameError, nearest
+    from segmentry.recipe import Recipe, recipes
 
     found = {kind: catalog.steps(kind) for kind in catalog.KINDS}
     if name is not None:
         for known in found.values():
             if name in known:
                 return _explain(known[name], json)
-        everything = [n for known in found.values() for n in known]
-        raise UnknownNameError(f"no method, filter or cleaner is called {name!r}{nearest(name, everything)}")
+        if name in recipes():
+            return print_json(Recipe.named(name).to_dict()) if json else print(Recipe.named(name).to_yaml())
+        everything = [*(n for known in found.values() for n in known), *recipes()]
+        raise UnknownNameError(f"no method, filter, cleaner or recipe is called {name!r}{nearest(name, everything)}")
     if json:
         listed = {kind: {n: _facts(s) for n, s in sorted(known.items())} for kind, known in found.items()}
-        return print_json(listed)
+        return print_json({**listed, "recipe": recipes()})
     for kind, known in found.items():
         rows = [[n, _scope(s), s.summary()] for n, s in sorted(known.items())]
         columns = ["name", "gives", "what it does"]
         if kind != "method":
             columns, rows = [columns[0], columns[2]], [[name, what] for name, _, what in rows]
         show_table(f"\n{_TITLES[kind]}", columns, rows)
+    ready = [[name, line] for name, line in recipes().items()]
+    show_table("\nRecipes (segment --recipe NAME)", ["name", "what it is for"], ready)
     return print("\nsegmentry methods NAME explains one, with its parameters and its source.")
 
 

@@ -12,8 +12,9 @@ from segmentry.errors import ParameterError, nearest
 if TYPE_CHECKING:
     from segmentry.job import Options
     from segmentry.recipe import Recipe
+    from segmentry.step import Cleaner
 
-__all__ = ["make_options", "make_recipe"]
+__all__ = ["make_cleaners", "make_options", "make_recipe"]
 
 
 def make_recipe(
@@ -24,6 +25,7 @@ def make_recipe(
     cleaning: Sequence[str],
     channel: str | None,
     planes: bool,
+    analyses: Sequence[str] = (),
 ) -> Recipe:
     """Return the recipe that the options of a command mean.
 
@@ -32,18 +34,21 @@ def make_recipe(
     ParameterError, UnknownNameError, InputError
         When options contradict each other, or name what does not exist.
     """
-    from segmentry.recipe import DEFAULT_METHOD, VERSION, Recipe
+    from segmentry.recipe import DEFAULT_METHOD, VERSION, Recipe, recipes
 
     if recipe is not None:
-        if method or filters or cleaning:
-            raise ParameterError("--recipe says the steps: leave out --method, --filter and --clean (--set may stay)")
-        content = Recipe.read(recipe).to_dict()
+        if method or filters or cleaning or analyses:
+            raise ParameterError(
+                "--recipe says the steps: leave out --method, --filter, --clean and --analyse (--set may stay)"
+            )
+        content = (Recipe.named(str(recipe)) if str(recipe) in recipes() else Recipe.read(recipe)).to_dict()
     else:
         content = {
             "segmentry": VERSION,
             "method": {method or DEFAULT_METHOD: {}},
             "filters": [_step("--filter", text) for text in filters],
             "cleaning": [_step("--clean", text) for text in cleaning],
+            "analyses": [_step("--analyse", text) for text in analyses],
         }
     for text in settings:
         _set(content, text)
@@ -52,6 +57,25 @@ def make_recipe(
     if planes:
         content["planes"] = True
     return Recipe.from_dict(content)
+
+
+def make_cleaners(cleaning: Sequence[str]) -> list[Cleaner]:
+    """Return the steps that ``--clean`` names, in order.
+
+    Raises
+    ------
+    ParameterError, UnknownNameError
+        When none is named, or one that does not exist or has no such parameter.
+    """
+    from segmentry import catalog
+
+    if not cleaning:
+        raise ParameterError("nothing to do: name a step, like --clean fill_holes or --clean drop_small:min_size=30")
+    steps: list[Any] = []
+    for text in cleaning:
+        ((name, parameters),) = _step("--clean", text).items()
+        steps.append(catalog.make("cleaner", name, parameters))
+    return steps
 
 
 def make_options(spacing: str | None = None, probabilities: bool = False, axes: str | None = None) -> Options:

@@ -26,6 +26,7 @@ def segment(
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     filter_: Annotated[list[str] | None, Parameter(name="--filter", negative="")] = None,
     clean: Annotated[list[str] | None, Parameter(name="--clean", negative="")] = None,
+    analyse: Annotated[list[str] | None, Parameter(name="--analyse", negative="")] = None,
     channel: str | None = None,
     planes: Annotated[bool, Parameter(negative="")] = False,
     spacing: str | None = None,
@@ -59,13 +60,16 @@ def segment(
     method
         Name of the method (`segmentry methods` lists them); watershed when neither this nor --recipe is given.
     recipe
-        YAML file with all steps, instead of --method, --filter and --clean.
+        YAML file with all steps, or the name of a recipe that comes along (`nuclei_classic`), instead of --method,
+        --filter, --clean and --analyse.
     set_
         Parameter of the method, `key=value`, or of another step, `step.key=value`. Repeatable.
     filter_
         Filter to apply first, `name` or `name:key=value,key=value`. Repeatable, in order.
     clean
         Cleaner to apply to the objects, written as a filter is. Repeatable, in order.
+    analyse
+        Analysis whose table NAME.csv is written beside objects.csv, written as a filter is. Repeatable.
     channel
         Name or number (from 0) of the channel to segment.
     planes
@@ -91,7 +95,7 @@ def segment(
     """
     if tile is not None and tile < 1:
         raise ParameterError(f"--tile {tile} must be 1 or more")
-    steps = make_recipe(method, recipe, set_ or (), filter_ or (), clean or (), channel, planes)
+    steps = make_recipe(method, recipe, set_ or (), filter_ or (), clean or (), channel, planes, analyse or ())
     options = make_options(spacing, save_probabilities, axes)
     from segmentry.batch import output_names, segment_files
     from segmentry.io import find_inputs
