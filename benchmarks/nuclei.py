@@ -1,4 +1,4 @@
-"""How well methods find nuclei in fluorescence images that were not used for tuning: python benchmarks/nuclei.py FOLDER.
+"""How well methods find nuclei in fluorescence images not used for tuning: python benchmarks/nuclei.py FOLDER.
 
 FOLDER holds BBBC038 (Data Science Bowl 2018, stage 1, CC0): ``manifest.csv`` with the columns id and modality,
 ``images/ID.png`` and ``masks/ID.png`` with a number per nucleus. Of the fluorescence images in order of their ids every

@@ -9,9 +9,10 @@ from pathlib import Path
 from cases import loop_cases, whole_cases
 from clustering import clustering_cases
 from denoising import denoising_cases
-from filters import filter_cases
 from graphs import graph_cases
 from harness import REPEATS, peak_memory, row
+
+from filters import filter_cases
 
 MEMORY = """
 import numpy as np, zarr

@@ -46,7 +46,10 @@ VARIANTS = {
     "z_score": [{"robust": True}],
     "shading": [{"dark": "learn", "baseline": True, "detail": 4}, {"dark": 12}],
     "bias_field": [{"shrink": 2, "levels": 2, "mask": "all"}],
-    "stain_separation": [{"stain": "all", "staining": "he"}, {"stain": "dab", "staining": "hdab", "vectors": "estimated"}],
+    "stain_separation": [
+        {"stain": "all", "staining": "he"},
+        {"stain": "dab", "staining": "hdab", "vectors": "estimated"},
+    ],
     "resample": [{"spacing": "0.6 um"}, {"spacing": "2.7 um"}],
     "bilateral": [{"sigma": 0}, {"sigma": "1.2 um", "sigma_intensity": 6}],
     "non_local_means": [{"patch": "1.5 um", "search": "3 um", "strength": 2}, {"patch": 0, "search": 1}],
