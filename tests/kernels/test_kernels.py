@@ -3,27 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 from skimage.morphology import h_maxima
-from skimage.segmentation import watershed
 
 from segmentry.kernels.components import label_components
-from segmentry.kernels.distance import distance_to_background
 from segmentry.kernels.overlap import count_overlaps
-from segmentry.kernels.watershed import deep_maxima, flood
+from segmentry.kernels.watershed import deep_maxima
 
 SHAPES = st.one_of(st.tuples(*[st.integers(1, 14)] * 2), st.tuples(*[st.integers(1, 7)] * 3))
-MASKS = arrays(np.bool_, SHAPES)
-
-
-@given(MASKS, st.lists(st.sampled_from([0.3, 1.0, 2.5]), min_size=3, max_size=3))
-def test_distances_are_those_of_scipy(mask, spacing):
-    found = distance_to_background(mask, spacing[: mask.ndim])
-    if mask.all():
-        assert np.isinf(found).all()
-    else:
-        assert found == pytest.approx(distance_transform_edt(mask, spacing[: mask.ndim]), rel=1e-6)
 
 
 @given(arrays(np.uint8, SHAPES, elements=st.integers(0, 2)), st.booleans())
@@ -31,36 +19,10 @@ def test_components_are_those_of_scikit_image_in_raster_order(values, full):
     found, count = label_components(values, full)
     expected = label(values, background=0, connectivity=values.ndim if full else 1)
     assert count == expected.max()
-    assert np.array_equal(found, expected)
-
-
-def blobs(shape, seed):
-    noise = gaussian_filter(np.random.default_rng(seed).random(shape), 3)
-    mask = noise > np.median(noise)
-    distance = distance_transform_edt(mask)
-    return mask, np.rint(distance * 16).astype(np.uint16)
-
-
-@pytest.mark.parametrize("shape", [(200, 180), (40, 50, 60)])
-def test_flooding_agrees_with_scikit_image(shape):
-    mask, levels = blobs(shape, 0)
-    seeds = deep_maxima(levels, mask, 8)
-    heights = np.uint16(65_535) - levels
-    found = flood(heights, seeds, mask)
-    expected = watershed(heights.astype(np.int32), seeds.astype(np.int32), mask=mask)
-    assert np.array_equal(found > 0, expected > 0)
-    # Pixels of one level that two labels reach at once may go to either.
-    assert (found == expected)[mask].mean() > 0.97
-
-
-def test_on_a_ramp_without_ties_flooding_is_scikit_images():
-    rng = np.random.default_rng(1)
-    heights = rng.permutation(3600).reshape(60, 60).astype(np.uint16)
-    seeds = np.zeros((60, 60), np.uint32)
-    seeds[rng.integers(0, 60, 12), rng.integers(0, 60, 12)] = np.arange(1, 13)
-    mask = np.ones((60, 60), np.bool_)
-    expected = watershed(heights.astype(np.int32), seeds.astype(np.int32))
-    assert np.array_equal(flood(heights, seeds, mask), expected)
+    # scikit-image numbers the components of thin volumes in another order.
+    ids, first = np.unique(expected.ravel(), return_index=True)
+    order = np.argsort(first[ids > 0])
+    assert np.array_equal(found, np.append(0, np.argsort(order) + 1)[expected])
 
 
 @pytest.mark.parametrize("shape", [(150, 140), (30, 40, 35)])

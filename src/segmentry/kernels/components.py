@@ -7,14 +7,28 @@ the run that comes first. Components are therefore numbered in raster order of t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
 
-__all__ = ["label_components", "merge_pairs", "unite"]
+__all__ = ["Runs", "connected_runs", "label_components", "merge_pairs", "unite"]
+
+
+class Runs(NamedTuple):
+    """The stretches of one non-zero value in the rows of a volume, in raster order.
+
+    Row ``y`` of plane ``z`` has the runs ``rows[z * height + y]`` … ``rows[z * height + y + 1] - 1``; each covers the
+    columns ``start`` … ``stop - 1`` and belongs to the component ``ids`` of 1 … ``total``.
+    """
+
+    rows: NDArray[np.int64]
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    ids: NDArray[np.uint32]
+    total: int
 
 
 def label_components(values: NDArray[Any], full: bool = True) -> tuple[NDArray[np.uint32], int]:
@@ -31,11 +45,26 @@ def label_components(values: NDArray[Any], full: bool = True) -> tuple[NDArray[n
     labels : uint32 array of the same shape, 0 where `values` is 0; ids 1 … n in raster order of the first pixel
     n : number of components
     """
-    kind = np.uint8 if values.dtype in (np.bool_, np.uint8) else np.uint32
-    volume = np.ascontiguousarray(values, dtype=kind).reshape((1,) * (3 - values.ndim) + values.shape)
-    labels = np.zeros(volume.shape, np.uint32)
-    count = int(_label(volume, full, labels))
-    return labels.reshape(values.shape), count
+    runs = connected_runs(values, full)
+    labels = np.zeros(values.shape, np.uint32)
+    _paint(*runs[:4], labels.reshape(-1, values.shape[-1]))
+    return labels, runs.total
+
+
+def connected_runs(values: NDArray[Any], full: bool = True) -> Runs:
+    """Return the connected regions of equal, non-zero value as the runs that they consist of.
+
+    Parameters
+    ----------
+    values, full
+        As for :func:`label_components`.
+    """
+    volume = np.ascontiguousarray(values).reshape((1,) * (3 - values.ndim) + values.shape)
+    if volume.dtype == np.bool_:
+        volume = volume.view(np.uint8)
+    elif volume.dtype != np.uint8:
+        volume = volume.astype(np.uint32, copy=False)
+    return Runs(*_connected(volume, full))
 
 
 @compiled
@@ -54,23 +83,37 @@ def unite(parent: NDArray[Any], a: int, b: int) -> None:
 
 
 @compiled
-def _count_runs(row: NDArray[Any]) -> int:
-    n = 0
+def _longer(array: NDArray[Any], size: int) -> NDArray[Any]:
+    """Copy an array into a new one of `size`; what follows the copy is not set."""
+    longer = np.empty(size, array.dtype)
+    longer[: array.size] = array
+    return longer
+
+
+@compiled
+def _cut(row: NDArray[Any], start: NDArray[np.int32], stop: NDArray[np.int32], value: NDArray[Any], n: int) -> int:
+    """Write the runs of a row after the first n; return how many there are then."""
     previous = row[0]
     if previous != 0:
-        n = 1
+        start[n], value[n] = 0, previous
     for x in range(1, row.size):
-        value = row[x]
-        if value != previous:
-            if value != 0:
+        here = row[x]
+        if here != previous:
+            if previous != 0:
+                stop[n] = x
                 n += 1
-            previous = value
+            if here != 0:
+                start[n], value[n] = x, here
+            previous = here
+    if previous != 0:
+        stop[n] = row.size
+        n += 1
     return n
 
 
 @compiled
 def _touching(
-    start: NDArray[np.int32], stop: NDArray[np.int32], value: NDArray[Any], parent: NDArray[np.int64],
+    start: NDArray[np.int32], stop: NDArray[np.int32], value: NDArray[Any], parent: NDArray[np.int32],
     first: int, last: int, other: int, other_last: int, reach: int,
 ) -> None:  # fmt: skip
     """Unite the runs first…last of one row with the runs other…other_last of a row beside it."""
@@ -85,57 +128,50 @@ def _touching(
 
 
 @compiled
-def _label(volume: NDArray[Any], full: bool, labels: NDArray[np.uint32]) -> int:
+def _connected(volume: NDArray[Any], full: bool) -> tuple[Any, ...]:
     depth, height, width = volume.shape
-    offsets = np.zeros(depth * height + 1, np.int64)
-    for z in range(depth):
-        for y in range(height):
-            offsets[z * height + y + 1] = offsets[z * height + y] + _count_runs(volume[z, y])
-    total = offsets[-1]
-    start = np.empty(total, np.int32)
-    stop = np.empty(total, np.int32)
-    value = np.empty(total, volume.dtype)
-    parent = np.arange(total)
+    rows = np.zeros(depth * height + 1, np.int64)
+    room = volume.size // 16 + width + 1
+    start, stop = np.empty(room, np.int32), np.empty(room, np.int32)
+    value, parent = np.empty(room, volume.dtype), np.empty(room, np.int32)
     reach = 1 if full else 0
-    for z in range(depth):
-        for y in range(height):
-            row = volume[z, y]
-            first = offsets[z * height + y]
-            run = first
-            x = 0
-            while x < width:
-                v = row[x]
-                begin = x
-                while x < width and row[x] == v:
-                    x += 1
-                if v != 0:
-                    start[run], stop[run], value[run] = begin, x, v
-                    run += 1
-            if y > 0:
-                above = z * height + y - 1
-                _touching(start, stop, value, parent, first, run, offsets[above], offsets[above + 1], reach)
-            if z > 0:
-                for dy in range(-reach, reach + 1):
-                    if 0 <= y + dy < height:
-                        behind = (z - 1) * height + y + dy
-                        _touching(start, stop, value, parent, first, run, offsets[behind], offsets[behind + 1], reach)
+    n = 0
+    for line in range(depth * height if width > 0 else 0):
+        z, y = line // height, line % height
+        if n + width >= start.size:
+            room = 2 * start.size + width
+            start, stop = _longer(start, room), _longer(stop, room)
+            value, parent = _longer(value, room), _longer(parent, room)
+        first = n
+        n = _cut(volume[z, y], start, stop, value, n)
+        rows[line + 1] = n
+        for run in range(first, n):
+            parent[run] = run
+        if y > 0:
+            _touching(start, stop, value, parent, first, n, rows[line - 1], first, reach)
+        if z > 0:
+            for behind in range(line - height - min(y, reach), line - height + min(height - 1 - y, reach) + 1):
+                _touching(start, stop, value, parent, first, n, rows[behind], rows[behind + 1], reach)
     count = 0
-    ids = np.empty(total, np.uint32)
-    for run in range(total):
+    ids = np.empty(n, np.uint32)
+    for run in range(n):
         if parent[run] == run:
             count += 1
             ids[run] = count
         else:
-            root = parent[run]
-            while parent[root] != root:
-                root = parent[root]
-            parent[run] = root
-            ids[run] = ids[root]
-    for line in range(depth * height):
-        row_labels = labels[line // height, line % height]
-        for run in range(offsets[line], offsets[line + 1]):
-            row_labels[start[run] : stop[run]] = ids[run]
-    return count
+            ids[run] = ids[parent[run]]
+    return rows, start[:n], stop[:n], ids, count
+
+
+@compiled
+def _paint(
+    rows: NDArray[np.int64], start: NDArray[np.int32], stop: NDArray[np.int32], ids: NDArray[np.uint32],
+    labels: NDArray[np.uint32],
+) -> None:  # fmt: skip
+    for line in range(labels.shape[0]):
+        row = labels[line]
+        for run in range(rows[line], rows[line + 1]):
+            row[start[run] : stop[run]] = ids[run]
 
 
 @compiled

@@ -1,9 +1,8 @@
 """Outlines and run lengths of all objects of a label image in one pass, and drawn back into one.
 
 Outlines follow the edges between pixels (crack code, all objects at once), so neighbours share their border, a polygon
-covers exactly the pixels of its object, and drawing it gives them back. The walk keeps a piece's pixels on its right,
-and turns right where two of them meet only at a corner; where one ring would thereby pass a corner twice, it is split
-there. So every ring is simple, and rings touch each other in single points at most.
+covers exactly the pixels of its object, and drawing it gives them back. Every ring is simple, and rings touch each
+other in single points at most.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from segmentry.errors import InputError
-from segmentry.kernels.components import label_components
+from segmentry.kernels.borders import trace_borders
 from segmentry.kernels.jit import compiled
 
 __all__ = ["Outlines", "Overlap", "Runs", "draw_outlines", "draw_runs", "encode_runs", "trace_outlines"]
@@ -110,25 +109,9 @@ def trace_outlines(labels: NDArray[np.uint32]) -> Outlines:
     >>> outlines.ids, outlines.points.tolist()
     (array([5], dtype=uint32), [[0, 1], [0, 3], [1, 3], [1, 1]])
     """
-    pieces = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.uint32)
-    pieces[1:-1, 1:-1], count = label_components(labels, full=False)
-    total = int(_count_corners(pieces))
-    points = np.empty((total, 2), np.int32)
-    rings = np.zeros(total // 4 + 1, np.int64)
-    owners = np.empty(total // 4, np.uint32)
-    holes = np.empty(total // 4, np.bool_)
-    seen = np.zeros(pieces.size, np.bool_)
-    visits = np.zeros(pieces.size, np.int32)
-    n = int(_trace(pieces, seen, visits, np.empty(total, np.int64), points, rings, owners, holes))
-    starts, lengths, owners, holes = rings[:n], np.diff(rings[: n + 1]), owners[:n], holes[:n]
-    first = points[starts[~holes]]
-    ids = np.zeros(count + 1, np.uint32)
-    ids[owners[~holes]] = labels[first[:, 0], first[:, 1]]
-    order = np.lexsort((holes, owners, ids[owners]))
-    sorted_rings = _offsets(lengths[order])
-    source = np.arange(total) + np.repeat(starts[order] - sorted_rings[:-1], lengths[order])
-    polygons = np.append(np.flatnonzero(~holes[order]), n)
-    return Outlines(ids[owners[order[polygons[:-1]]]], polygons, sorted_rings, points[source])
+    points, rings, owners = trace_borders(labels)
+    polygons = np.flatnonzero(owners[:, 2] == 0)
+    return Outlines(owners[polygons, 0].astype(np.uint32), np.append(polygons, len(owners)), rings, points)
 
 
 def encode_runs(labels: NDArray[np.uint32], columns: bool = False) -> Runs:
@@ -207,104 +190,6 @@ def _offsets(lengths: ArrayLike) -> NDArray[np.int64]:
 
 def _overlap(found: tuple[int, int, int]) -> Overlap | None:
     return (int(found[0]), int(found[1]), int(found[2])) if found[2] else None
-
-
-@compiled
-def _count_corners(pieces: NDArray[np.uint32]) -> int:
-    """Count the corners of all rings: two for each straight stretch along the top or the bottom of a piece."""
-    height, width = pieces.shape
-    stretches = 0
-    for y in range(1, height):
-        above, below = pieces[y - 1], pieces[y]
-        for x in range(1, width):
-            a, b = above[x], below[x]
-            if a != b:
-                if b != 0 and (below[x - 1] != b or above[x - 1] == b):
-                    stretches += 1
-                if a != 0 and (above[x - 1] != a or below[x - 1] == a):
-                    stretches += 1
-    return 2 * stretches
-
-
-@compiled
-def _trace(
-    pieces: NDArray[np.uint32], seen: NDArray[np.bool_], visits: NDArray[np.int32], path: NDArray[np.int64],
-    points: NDArray[np.int32], rings: NDArray[np.int64], owners: NDArray[np.uint32], holes: NDArray[np.bool_],
-) -> int:  # fmt: skip
-    """Follow every border once, from its first top edge in raster order; return the number of rings.
-
-    `pieces` has a margin of one pixel. A corner is named by the flat index in `pieces` of the pixel to its north-west.
-    """
-    height, width = pieces.shape
-    flat = pieces.ravel()
-    n = 0
-    for y in range(height - 2):
-        for x in range(width - 2):
-            corner = y * width + x
-            piece = flat[corner + width + 1]
-            if piece != 0 and flat[corner + 1] != piece and not seen[corner]:
-                first = n
-                n = _follow(flat, width, corner, seen, visits, path, points, rings, holes, n)
-                owners[first:n] = piece
-    return n
-
-
-@compiled
-def _follow(
-    flat: NDArray[np.uint32], width: int, start: int, seen: NDArray[np.bool_], visits: NDArray[np.int32],
-    path: NDArray[np.int64], points: NDArray[np.int32], rings: NDArray[np.int64], holes: NDArray[np.bool_], n: int,
-) -> int:  # fmt: skip
-    """Walk once around from a corner, heading east; write the rings that the walk consists of after the first n."""
-    step = (1, width, -1, -width)
-    right_of = (width + 1, width, 0, 1)
-    piece = flat[start + width + 1]
-    corner = start
-    heading = 0
-    path[0] = start
-    visits[start] = 0
-    length = 1
-    while True:
-        if heading == 0:
-            seen[corner] = True
-        corner += step[heading]
-        right = flat[corner + right_of[heading]] == piece
-        left = flat[corner + right_of[(heading + 3) & 3]] == piece
-        if right and not left:
-            continue
-        heading = (heading + (3 if right else 1)) & 3
-        if corner == start and heading == 0:
-            return _keep(path[:length], width, points, rings, holes, n)
-        if left and not right:
-            # Two pixels of the piece meet at this corner only: the walk may have passed it, and is split if it has.
-            before = visits[corner]
-            if before < length and path[before] == corner:
-                n = _keep(path[before:length], width, points, rings, holes, n)
-                length = before + 1
-                continue
-            visits[corner] = length
-        path[length] = corner
-        length += 1
-
-
-@compiled
-def _keep(
-    path: NDArray[np.int64], width: int, points: NDArray[np.int32], rings: NDArray[np.int64], holes: NDArray[np.bool_],
-    n: int,
-) -> int:  # fmt: skip
-    """Write a ring after the first n; one that runs anticlockwise on the screen is a hole."""
-    at = rings[n]
-    area = 0
-    y = path[-1] // width
-    for i in range(path.size):
-        before = y
-        y = path[i] // width
-        x = path[i] % width
-        area += x * (y - before)
-        points[at + i, 0] = y
-        points[at + i, 1] = x
-    rings[n + 1] = at + path.size
-    holes[n] = area < 0
-    return n + 1
 
 
 @compiled

@@ -1,7 +1,9 @@
 """Exact Euclidean distance to the background, in two or three dimensions, with a spacing per axis.
 
-One pass along the rows, then the lower envelope of parabolas along each other axis (Felzenszwalb & Huttenlocher 2012,
-doi:10.4086/toc.2012.v008a019). The edge of the array is not background.
+Steps to the background are counted along the first axis; the other axes follow one by one. Where distances are short, a
+line is compared with itself, shifted further and further; else its distances are the lower envelope of parabolas
+(Felzenszwalb & Huttenlocher 2012, doi:10.4086/toc.2012.v008a019), stretch by stretch between pixels of the background.
+The edge of the array is not background.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from segmentry.kernels.jit import compiled
 
 __all__ = ["distance_to_background"]
 
-FAR = 1e12
+#: More steps than any array has: no background was met.
+FAR = np.int32(2**30)
+#: Distances of up to so many pixels are found by shifts, if after the first few of them none is longer.
+SHIFTS = 24
+CHECK = 6
+#: Columns that are turned into rows at once.
+BAND = 16
 
 
 def distance_to_background(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float32]:
@@ -31,77 +39,151 @@ def distance_to_background(mask: NDArray[np.bool_], spacing: Sequence[float]) ->
     -------
     float32 array of the same shape; 0 outside the mask, infinite where there is no background at all.
     """
-    volume = np.ascontiguousarray(mask).reshape((1,) * (3 - mask.ndim) + mask.shape)
-    steps = (1.0,) * (3 - mask.ndim) + tuple(float(s) for s in spacing)
-    squared = np.empty(volume.shape, np.float64)
-    _along_rows(volume, steps[2], squared)
-    if volume.shape[1] > 1:
-        for plane in squared:
-            _along_columns(plane, steps[1])
-    if volume.shape[0] > 1:
-        for y in range(volume.shape[1]):
-            _along_columns(squared[:, y], steps[0])
-    distance = np.sqrt(squared, out=squared).astype(np.float32)
-    distance[squared >= FAR**0.5] = np.inf
-    return distance.reshape(mask.shape)
+    distance = np.empty(mask.shape, np.float32)
+    if mask.size > 0:
+        middle = mask.shape[1:-1] or (1,)
+        volume = np.ascontiguousarray(mask).reshape(mask.shape[0], *middle, mask.shape[-1])
+        found = distance.reshape(volume.shape)
+        # Squares of 24 bits: sums of their multiples are exact, so that no result depends on where in the array it is.
+        squares = np.array([spacing[0], spacing[-2], spacing[-1]], np.float64) ** 2
+        counts = found.view(np.int32)
+        _count(volume, counts)
+        _measure(counts, squares.astype(np.float32).astype(np.float64), found)
+    return distance
 
 
 @compiled
-def _along_rows(mask: NDArray[np.bool_], step: float, squared: NDArray[np.float64]) -> None:
+def _count(mask: NDArray[np.bool_], counts: NDArray[np.int32]) -> None:
+    """Count the steps to the last background along the first axis."""
     depth, height, width = mask.shape
     for z in range(depth):
         for y in range(height):
-            inside, row = mask[z, y], squared[z, y]
-            count = -1
-            for x in range(width):
-                if not inside[x]:
-                    count = 0
-                elif count >= 0:
-                    count += 1
-                row[x] = FAR if count < 0 else (count * step) ** 2
-            count = -1
-            for x in range(width - 1, -1, -1):
-                if not inside[x]:
-                    count = 0
-                elif count >= 0:
-                    count += 1
-                    row[x] = min(row[x], (count * step) ** 2)
+            inside, row = mask[z, y], counts[z, y]
+            if z == 0:
+                for x in range(width):
+                    row[x] = FAR if inside[x] else np.int32(0)
+            else:
+                before = counts[z - 1, y]
+                for x in range(width):
+                    row[x] = before[x] + np.int32(1) if inside[x] else np.int32(0)
 
 
 @compiled
-def _along_columns(squared: NDArray[np.float64], step: float) -> None:
-    """Replace each column of a plane by the lower envelope of the parabolas that stand on its values."""
-    height, width = squared.shape
-    column = np.empty(height)
-    apex = np.empty(height, np.int64)
-    reach = np.empty(height)
-    for x in range(width):
-        top = -1
-        busy = False
+def _measure(counts: NDArray[np.int32], squares: NDArray[np.float64], distance: NDArray[np.float32]) -> None:
+    """Turn counts, back to front, into the distances that take their place."""
+    depth, height, width = counts.shape
+    carried = np.full((height, width), FAR, np.int32)
+    plane = np.empty((height, width))
+    best = np.empty(width)
+    scratch = np.empty((3, max(height, width) + 3))
+    for z in range(depth - 1, -1, -1):
         for y in range(height):
-            column[y] = squared[y, x]
-            busy = busy or column[y] > 0
-        if not busy:
+            here, carry, row = counts[z, y], carried[y], plane[y]
+            for x in range(width):
+                n = min(here[x], carry[x] + np.int32(1))
+                carry[x] = n
+                row[x] = np.inf if n >= FAR else np.float64(n) * np.float64(n) * squares[0]
+        if height > 1:
+            _columns(plane, squares[1], scratch)
+        for y in range(height):
+            _nearest(plane[y], squares[2], best, scratch)
+            row = distance[z, y]
+            for x in range(width):
+                row[x] = np.sqrt(best[x])
+
+
+@compiled
+def _columns(plane: NDArray[np.float64], square: float, scratch: NDArray[np.float64]) -> None:
+    height, width = plane.shape
+    band = np.empty((BAND, height))
+    best = np.empty(height)
+    for left in range(0, width, BAND):
+        n = min(BAND, width - left)
+        for y in range(height):
+            for k in range(n):
+                band[k, y] = plane[y, left + k]
+        for k in range(n):
+            _nearest(band[k], square, best, scratch)
+            band[k] = best
+        for y in range(height):
+            for k in range(n):
+                plane[y, left + k] = band[k, y]
+
+
+@compiled
+def _nearest(line: NDArray[np.float64], square: float, best: NDArray[np.float64], scratch: NDArray[np.float64]) -> None:
+    """Find for each place of a line the smallest sum of a value and the squared distance to it."""
+    best[:] = line
+    shift = 1
+    while shift < line.size:
+        if shift % CHECK == 1:
+            if not _exceeds(best, shift * shift * square):
+                return
+            if shift > CHECK and _exceeds(best, SHIFTS * SHIFTS * square):
+                _envelopes(line, square, best, scratch)
+                return
+        _shorten(best[shift:], line[: line.size - shift], shift * shift * square)
+        _shorten(best[: line.size - shift], line[shift:], shift * shift * square)
+        shift += 1
+
+
+@compiled
+def _exceeds(line: NDArray[np.float64], limit: float) -> bool:
+    found = False
+    for x in range(line.size):
+        found |= line[x] > limit
+    return found
+
+
+@compiled
+def _shorten(best: NDArray[np.float64], line: NDArray[np.float64], further: float) -> None:
+    for x in range(best.size):
+        best[x] = min(best[x], line[x] + further)
+
+
+@compiled
+def _envelopes(
+    line: NDArray[np.float64], square: float, best: NDArray[np.float64], scratch: NDArray[np.float64]
+) -> None:
+    """Do so for each stretch of values above 0, together with the 0 at either end."""
+    x = 0
+    while x < line.size:
+        if line[x] == 0:
+            x += 1
             continue
-        for y in range(height):
-            if column[y] >= FAR:
-                continue
-            start = -np.inf
-            while top >= 0:
-                last = apex[top]
-                rise = (column[y] - column[last]) / (step * step)
-                start = (rise / (y - last) + (y + last)) / 2
-                if start > reach[top]:
-                    break
-                top -= 1
-                start = -np.inf
-            top += 1
-            apex[top], reach[top] = y, start
-        if top < 0:
+        first = max(x - 1, 0)
+        while x < line.size and line[x] > 0:
+            x += 1
+        last = min(x + 1, line.size)
+        _envelope(line[first:last], square, best[first:last], scratch)
+
+
+@compiled
+def _envelope(
+    line: NDArray[np.float64], square: float, best: NDArray[np.float64], scratch: NDArray[np.float64]
+) -> None:
+    """Find the lower envelope of the parabolas that stand on the values of a line, and read it at each place."""
+    apex, begin, height = scratch[0], scratch[1], scratch[2]
+    top = -1
+    for x in range(line.size):
+        if line[x] == np.inf:
             continue
-        k = 0
-        for y in range(height):
-            while k < top and reach[k + 1] < y:
-                k += 1
-            if column[y] > 0:
-                squared[y, x] = ((y - apex[k]) * step) ** 2 + column[apex[k]]
+        own = line[x] / square + x * x
+        start = -1.0
+        while top >= 0:
+            start = (own - height[top]) / (2 * (x - apex[top]))
+            if start > begin[top]:
+                break
+            top -= 1
+            start = -1.0
+        top += 1
+        apex[top], begin[top], height[top] = x, start, own
+    if top < 0:
+        return
+    begin[top + 1] = np.inf
+    k = 0
+    for x in range(line.size):
+        while begin[k + 1] < x:
+            k += 1
+        away = x - apex[k]
+        best[x] = away * away * square + line[int(apex[k])]
