@@ -20,7 +20,7 @@ demo: .venv/.ready
 	$(BIN)/segmentry demo --out demo-output
 
 test: .venv/.ready-test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 lint: .venv/.ready-test
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from skimage.draw import polygon2mask
 from skimage.measure import euler_number, label, perimeter_crofton
 
@@ -155,6 +156,19 @@ def test_an_empty_image_has_no_outlines_and_no_runs() -> None:
     assert list(trace_outlines(labels).objects()) == []
     assert len(encode_runs(labels).ids) == 0
     assert not drawn(trace_outlines(labels), labels.shape).any()
+
+
+@pytest.mark.parametrize("shape", [(130, 127), (90, 200), (64, 320)])
+def test_a_large_image_of_ragged_objects_with_holes_comes_back(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(shape[1])
+    labels = label(gaussian_filter(rng.random(shape), 1) > 0.49, connectivity=2).astype(np.uint32)
+    labels[rng.random(shape) < 0.05] = TOP
+    outlines = trace_outlines(labels)
+    assert np.array_equal(drawn(outlines, shape), labels)
+    assert all(shapely.is_valid(list(geometries(outlines).values())))
+    assert np.any(np.diff(outlines.polygons) > 1)
+    turned = trace_outlines(labels.T)
+    assert np.array_equal(drawn(turned, shape[::-1]), labels.T)
 
 
 def test_large_objects_keep_their_perimeter() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import gaussian_filter
+from scipy.ndimage import label as scipy_label
 from skimage.measure import label
 from skimage.morphology import h_maxima
 
@@ -23,6 +24,22 @@ def test_components_are_those_of_scikit_image_in_raster_order(values, full):
     ids, first = np.unique(expected.ravel(), return_index=True)
     order = np.argsort(first[ids > 0])
     assert np.array_equal(found, np.append(0, np.argsort(order) + 1)[expected])
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("shape", [(300, 310), (30, 60, 70)])
+def test_components_of_large_masks_are_those_of_scipy(shape, full):
+    mask = gaussian_filter(np.random.default_rng(7).random(shape), 1) > 0.5
+    expected, count = scipy_label(mask, np.ones((3,) * len(shape)) if full else None)
+    found, n = label_components(mask, full)
+    assert n == count
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 0, 3)])
+def test_an_empty_array_has_no_components(shape):
+    found, count = label_components(np.ones(shape, np.bool_))
+    assert (found.shape, count) == (shape, 0)
 
 
 @pytest.mark.parametrize("shape", [(150, 140), (30, 40, 35)])

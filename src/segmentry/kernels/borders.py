@@ -1,8 +1,9 @@
 """The borders of all objects of a label image, followed along the edges between pixels.
 
-The walk keeps a piece's pixels on its right, and turns right where two of them meet only at a corner; where one ring
-would thereby pass a corner twice, it is split there. So every ring is simple, and rings touch each other in single
-points at most. A corner is named by the place, in the padded image laid flat, of the pixel to its north-west.
+One pass over the image notes for each corner of pixels in which directions borders leave it. Only these notes are
+walked on, one byte each. The walk keeps a piece's pixels on its right, and turns right where two of them meet only at a
+corner; where one ring would thereby pass a corner twice, it is split there. So every ring is simple, and rings touch
+each other in single points at most.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from segmentry.kernels.prefetch import prefetch
 
 __all__ = ["trace_borders"]
 
-#: Marks, in the padded image, the pixels whose top edge was followed; the other bits are the id.
-SEEN = np.uint32(2**31)
-ID = np.uint32(2**31 - 1)
-#: How many rows below those that are searched for borders memory is asked for: about the height of an object.
+#: Bits of a corner's note. Borders go east, south, west and north (1, 2, 4, 8), and the pixels of one object face each
+#: other: north-west and south-east, or north-east and south-west. Then, the top of an object begins here eastwards.
+FALLING, RISING, TOP = np.uint8(16), np.uint8(32), np.uint8(64)
+#: The same of eight corners.
+TOPS = np.uint64(0x4040404040404040)
+#: Bits of a turn, besides the new heading: whether the walk turns, and whether it may have passed the corner before.
+TURNED, PINCHED = 4, 8
+#: How many rows below the one that is searched for borders memory is asked for: about the height of an object.
 AHEAD = 32
 
 
@@ -40,23 +45,18 @@ def trace_borders(labels: NDArray[np.uint32]) -> tuple[NDArray[np.int32], NDArra
         The object of each ring, the 4-connected piece of it, numbered in raster order of their first pixels, and
         whether the ring is a hole. The rings are sorted by these.
     """
-    if labels.max(initial=0) >= SEEN:
-        ids, fewer = np.unique(np.append(labels, np.uint32(0)), return_inverse=True)
-        points, rings, owners = trace_borders(fewer[:-1].astype(np.uint32).reshape(labels.shape))
-        owners[:, 0] = ids[owners[:, 0]]
-        return points, rings, owners
-    padded = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.uint32)
-    padded[1:-1, 1:-1] = labels
-    total = int(_count_corners(padded))
-    points, path = np.empty((total, 2), np.int32), np.empty(total, np.int32)
+    labels = np.ascontiguousarray(labels)
+    notes = np.zeros((labels.shape[0] + 1, (labels.shape[1] + 8) // 8 * 8), np.uint8)
+    total = int(_note(labels, notes))
+    points, path = np.empty((total, 2), np.int32), np.empty(total + 1, np.int32)
     rings = np.zeros(total // 4 + 1, np.int64)
     owners = np.empty((total // 4, 3), np.int64)
-    n = int(_trace(padded, path, points, rings, owners))
+    n = int(_trace(labels, notes, _turns(), path, points, rings, owners))
     rings, owners = rings[: n + 1], owners[:n]
     holes = owners[:, 2] == 1
     owners[~holes, 1] = np.arange(1, n + 1 - np.count_nonzero(holes))
     if holes.any():
-        owners[holes, 1] = _pieces_around(labels, points, rings[:-1][holes], rings[1:][holes])
+        owners[holes, 1] = _pieces(labels, owners[holes, 1])
     order = np.lexsort(owners.T[::-1])
     if np.all(order[1:] > order[:-1]):
         return points, rings, owners
@@ -65,103 +65,119 @@ def trace_borders(labels: NDArray[np.uint32]) -> tuple[NDArray[np.int32], NDArra
     return arranged, np.append(0, np.cumsum(np.diff(rings)[order])), owners[order]
 
 
-def _pieces_around(
-    labels: NDArray[np.uint32], points: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]
-) -> NDArray[np.uint32]:
-    """Return the 4-connected piece around each hole, numbered in raster order of their first pixels."""
+def _turns() -> NDArray[np.uint8]:
+    """Return how the walk goes on at a corner, for each heading (east, south, west, north) and each note."""
+    turns = np.zeros((4, 64), np.uint8)
+    for heading in range(4):
+        for note in range(64):
+            turn = next((t for t in (1, 0, 3) if note & 1 << (heading + t) % 4), 2)
+            facing = note & (FALLING if heading % 2 else RISING)
+            turns[heading, note] = (heading + turn) % 4 | (turn != 0) * TURNED | (turn == 1 and facing > 0) * PINCHED
+    return turns
+
+
+def _pieces(labels: NDArray[np.uint32], places: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the 4-connected pieces that pixels lie in, numbered in raster order of their first pixels."""
     runs = connected_runs(labels, full=False)
-    width = labels.shape[1]
-    begins = np.repeat(np.arange(labels.shape[0]), np.diff(runs.rows)) * width + runs.start
-    pixels = _pixels_above(labels, points, starts, stops)
-    return runs.ids[np.searchsorted(begins, pixels, side="right") - 1]
+    begins = np.repeat(np.arange(labels.shape[0]), np.diff(runs.rows)) * labels.shape[1] + runs.start
+    return runs.ids[np.searchsorted(begins, places, side="right") - 1]
 
 
 @compiled
-def _count_corners(padded: NDArray[np.uint32]) -> int:
-    """Count the corners of all rings: two for each straight stretch along the top or the bottom of a piece."""
+def _note(labels: NDArray[np.uint32], notes: NDArray[np.uint8]) -> int:
+    """Write the notes; return how many corners all rings have: two for each straight stretch from east to west."""
+    height, width = labels.shape
+    rows = np.zeros((2, width + 2), np.uint32)
     stretches = 0
-    for y in range(1, padded.shape[0]):
-        above, above_left, below, below_left = padded[y - 1, 1:], padded[y - 1, :-1], padded[y, 1:], padded[y, :-1]
-        row = 0
-        for x in range(above.size):
-            a, b, left, right = above[x], below[x], above_left[x], below_left[x]
-            top = (b != 0) & ((right != b) | (left == b))
-            bottom = (a != 0) & ((left != a) | (right == a))
-            row += int((a != b) & top) + int((a != b) & bottom)
-        stretches += row
+    for y in range(height + 1):
+        above, below = rows[y % 2], rows[1 - y % 2]
+        if y < height:
+            below[1:-1] = labels[y]
+        else:
+            below[:] = 0
+        stretches += _note_row(above[:-1], above[1:], below[:-1], below[1:], notes[y])
     return 2 * stretches
 
 
 @compiled
-def _starts(padded: NDArray[np.uint32], y: int, flags: NDArray[np.uint8]) -> None:
-    """Flag the corners of a row at which a straight stretch along the top of a piece begins that was not followed."""
-    above, above_left, below, below_left = padded[y, 1:], padded[y, :-1], padded[y + 1, 1:], padded[y + 1, :-1]
-    for x in range(above.size):
-        a, b, left, right = above[x] & ID, below[x], above_left[x] & ID, below_left[x] & ID
-        flags[x] = (a != b) & (b != 0) & (b < SEEN) & ((right != b) | (left == b))
+def _note_row(
+    north_west: NDArray[np.uint32], north_east: NDArray[np.uint32], south_west: NDArray[np.uint32],
+    south_east: NDArray[np.uint32], notes: NDArray[np.uint8],
+) -> int:  # fmt: skip
+    stretches = 0
+    for x in range(north_west.size):
+        a, b, c, d = north_west[x], north_east[x], south_west[x], south_east[x]
+        east, south, west, north = b != d, c != d, a != c, a != b
+        top = east & (d != 0) & (south | (a == d))
+        bottom = east & (b != 0) & (north | (b == c))
+        borders = np.uint8(east) | np.uint8(south) << 1 | np.uint8(west) << 2 | np.uint8(north) << 3
+        notes[x] = borders | np.uint8(a == d) << 4 | np.uint8(b == c) << 5 | np.uint8(top) << 6
+        stretches += int(top) + int(bottom)
+    return stretches
 
 
 @compiled
 def _trace(
-    padded: NDArray[np.uint32], path: NDArray[np.int32], points: NDArray[np.int32], rings: NDArray[np.int64],
-    owners: NDArray[np.int64],
+    labels: NDArray[np.uint32], notes: NDArray[np.uint8], turns: NDArray[np.uint8], path: NDArray[np.int32],
+    points: NDArray[np.int32], rings: NDArray[np.int64], owners: NDArray[np.int64],
 ) -> int:  # fmt: skip
-    """Follow every border once, from its first top edge in raster order; return the number of rings."""
-    height, width = padded.shape
-    flat = padded.ravel()
-    flags = np.zeros((width + 7) // 8 * 8, np.uint8)
-    eights = flags.view(np.uint64)
+    """Follow every border once, from its first top edge in raster order; return the number of rings.
+
+    Until the pieces are known, rings are given the place of a pixel of theirs.
+    """
+    height, width = notes.shape
+    flat = notes.ravel()
+    eights = flat.view(np.uint64)
     visits = np.empty(flat.size, np.int32)
     n = 0
-    for y in range(height - 1):
-        for place in range((y + AHEAD) * width, min(y + AHEAD + 1, height) * width, 16):
+    for y in range(height):
+        for place in range((y + AHEAD) * width, min(y + AHEAD + 1, height) * width, 64):
             prefetch(flat, place)
-        _starts(padded, y, flags)
-        for eight in range(eights.size):
-            if eights[eight] == 0:
+        for eight in range(y * width // 8, (y + 1) * width // 8):
+            if eights[eight] & TOPS == 0:
                 continue
-            for x in range(8 * eight, 8 * eight + 8):
-                number = flat[(y + 1) * width + x + 1]
-                if flags[x] != 0 and number < SEEN:
+            for corner in range(8 * eight, 8 * eight + 8):
+                if flat[corner] & TOP != 0:
                     first = n
-                    n = _follow(flat, width, y * width + x, visits, path, points, rings, owners, n)
-                    owners[first:n, 0] = number
+                    n = _follow(flat, width, corner, turns, visits, path, points, rings, owners, n)
+                    x = corner - y * width
+                    owners[first:n, 0] = labels[y, x]
+                    owners[first:n, 1] = y * labels.shape[1] + x
     return n
 
 
 @compiled
 def _follow(
-    flat: NDArray[np.uint32], width: int, start: int, visits: NDArray[np.int32], path: NDArray[np.int32],
-    points: NDArray[np.int32], rings: NDArray[np.int64], owners: NDArray[np.int64], n: int,
+    notes: NDArray[np.uint8], width: int, start: int, turns: NDArray[np.uint8], visits: NDArray[np.int32],
+    path: NDArray[np.int32], points: NDArray[np.int32], rings: NDArray[np.int64], owners: NDArray[np.int64], n: int,
 ) -> int:  # fmt: skip
     """Walk once around from a corner, heading east; write the rings that the walk consists of after the first n.
 
     `visits` need not be set: a number in it counts only if it leads to the place in the path where the corner is.
     """
     corner = start
-    number = flat[start + width + 1]
-    ahead, aside = 1, width  # the step in the direction of the walk, and to the right of it
+    heading = 0
     path[0] = start
     length = 1
     while True:
         # Turns come without warning, so the loop has no branch for them: it costs less to write in vain.
-        flat[(corner + width + 1) * int(ahead == 1)] |= SEEN
-        corner += ahead
-        right = int(flat[corner + ((width + 1 + ahead + aside) >> 1)] & ID == number)
-        left = int(flat[corner + ((width + 1 + ahead - aside) >> 1)] & ID == number)
+        corner += (1 - (heading & 2)) * (width if heading & 1 else 1)
+        note = notes[corner]
+        turn = int(turns[heading, note & 63])
+        heading = turn & 3
         path[length] = corner
-        keep, turn = right * (1 - left), 1 - right * (1 + left)
-        ahead, aside = keep * ahead + turn * aside, keep * aside - turn * ahead
-        if corner == start and ahead == 1:
-            return _keep(path, 0, length, width, points, rings, owners, n)
-        if left > right:
+        if turn & 7 == TURNED:
+            notes[corner] = note & ~TOP
+            if corner == start:
+                return _keep(path, 0, length, width, points, rings, owners, n)
+        if turn & PINCHED:
             # Two pixels of the object meet at this corner only: the walk may have passed it, and is split if it has.
             before = 0 if corner == start else int(visits[corner])
             if 0 <= before < length and path[before] == corner:
                 n = _keep(path, before, length, width, points, rings, owners, n)
                 length = before
             visits[corner] = length
-        length += 1 - keep
+        length += turn >> 2 & 1
 
 
 @compiled
@@ -182,22 +198,6 @@ def _keep(
     rings[n + 1] = at + last
     owners[n, 2] = area < 0
     return n + 1
-
-
-@compiled
-def _pixels_above(
-    labels: NDArray[np.uint32], points: NDArray[np.int32], starts: NDArray[np.int64], stops: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return a pixel of the object around each hole, above the hole's highest edge, as its place in the flat image."""
-    pixels = np.empty(starts.size, np.int64)
-    for hole in range(starts.size):
-        ring = points[starts[hole] : stops[hole]]
-        highest = ring[:, 0].argmin()
-        y, x = np.int64(ring[highest, 0]), np.int64(ring[highest, 1])
-        # The edge goes east or west from this corner, where the pixel below it is in the hole.
-        hole_is_west = labels[y, x - 1] != labels[y - 1, x - 1]
-        pixels[hole] = (y - 1) * labels.shape[1] + (x - 1 if hole_is_west else x)
-    return pixels
 
 
 @compiled

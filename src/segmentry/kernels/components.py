@@ -47,7 +47,7 @@ def label_components(values: NDArray[Any], full: bool = True) -> tuple[NDArray[n
     """
     runs = connected_runs(values, full)
     labels = np.zeros(values.shape, np.uint32)
-    _paint(*runs[:4], labels.reshape(-1, values.shape[-1]))
+    _paint(*runs[:4], labels.reshape(len(runs.rows) - 1, values.shape[-1]))
     return labels, runs.total
 
 

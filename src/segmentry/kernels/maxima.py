@@ -68,43 +68,43 @@ def local_maxima(values: NDArray[np.float32], radius: Sequence[int], threshold: 
 @compiled
 def _mark(values: NDArray[np.float32], reach: NDArray[np.int64], threshold: Any, peaks: NDArray[np.bool_]) -> None:
     frames, depth, height, width = values.shape
+    nothing = np.full(width, np.nan, np.float32)
+    flags = np.zeros((width + 7) // 8 * 8, np.uint8)
+    eights = flags.view(np.uint64)
     for t in range(frames):
         for z in range(depth):
             for y in range(height):
-                row, found = values[t, z, y], peaks[t, z, y]
-                _candidates(row, threshold, reach[3] > 0, found)
-                if reach[2] > 0 and y > 0:
-                    _drop_lower(values[t, z, y - 1], row, True, found)
-                if reach[2] > 0 and y + 1 < height:
-                    _drop_lower(values[t, z, y + 1], row, False, found)
-                for x in range(width):
-                    if found[x]:
-                        found[x] = _is_highest(values, reach, t, z, y, x)
+                row = values[t, z, y]
+                above = values[t, z, y - 1] if reach[2] > 0 and y > 0 else nothing
+                below = values[t, z, y + 1] if reach[2] > 0 and y + 1 < height else nothing
+                _candidates(row, above, below, threshold, flags)
+                if reach[3] > 0:
+                    _drop_lower(row[:-1], row[1:], flags)
+                for eight in range(eights.size):
+                    if eights[eight] != 0:
+                        for x in range(8 * eight, min(8 * eight + 8, width)):
+                            peaks[t, z, y, x] = flags[x] != 0 and _is_highest(values, reach, t, z, y, x)
 
 
 @compiled
-def _candidates(row: NDArray[np.float32], threshold: Any, beside: bool, found: NDArray[np.bool_]) -> None:
-    """Mark what is above the threshold and, where asked, not below the pixels beside it."""
+def _candidates(
+    row: NDArray[np.float32], above: NDArray[np.float32], below: NDArray[np.float32], threshold: Any,
+    flags: NDArray[np.uint8],
+) -> None:  # fmt: skip
+    """Flag what is above the threshold and higher than the pixels above and below it."""
     for x in range(row.size):
-        found[x] = row[x] > threshold
-    if beside:
-        left, right = row[:-1], row[1:]
-        after, before = found[1:], found[:-1]
-        for x in range(left.size):
-            after[x] = after[x] & (not left[x] >= right[x])
-        for x in range(left.size):
-            before[x] = before[x] & (not right[x] > left[x])
+        value = row[x]
+        flags[x] = np.uint8(value > threshold) & np.uint8(not above[x] >= value) & np.uint8(not below[x] > value)
 
 
 @compiled
-def _drop_lower(other: NDArray[np.float32], row: NDArray[np.float32], ties: bool, found: NDArray[np.bool_]) -> None:
-    """Unmark what the row beside exceeds or, with `ties`, equals."""
-    if ties:
-        for x in range(row.size):
-            found[x] = found[x] & (not other[x] >= row[x])
-    else:
-        for x in range(row.size):
-            found[x] = found[x] & (not other[x] > row[x])
+def _drop_lower(left: NDArray[np.float32], right: NDArray[np.float32], flags: NDArray[np.uint8]) -> None:
+    """Take back what the pixel beside it exceeds, or equals when it comes first."""
+    ours, theirs = flags[1:], flags[:-1]
+    for x in range(left.size):
+        ours[x] &= np.uint8(not left[x] >= right[x])
+    for x in range(left.size):
+        theirs[x] &= np.uint8(not right[x] > left[x])
 
 
 @compiled
@@ -131,10 +131,13 @@ def _is_highest(values: NDArray[np.float32], reach: NDArray[np.int64], t: int, z
                 y2 = y + _outwards(k)
                 if not 0 <= y2 < height:
                     continue
-                first = (t2, z2, y2) < (t, z, y)
-                own = (t2, z2, y2) == (t, z, y)
-                row = values[t2, z2, y2]
-                for x2 in range(start, stop):
-                    if row[x2] > value or (row[x2] == value and (first or (own and x2 < x))):
+                lines = ((t2 - t) * depth + z2 - z) * height + y2 - y
+                # What comes before this place in the row comes before the pixel in raster order.
+                here = x if lines == 0 else (stop if lines < 0 else start)
+                for x2 in range(start, here):
+                    if values[t2, z2, y2, x2] >= value:
+                        return False
+                for x2 in range(here, stop):
+                    if values[t2, z2, y2, x2] > value:
                         return False
     return True
