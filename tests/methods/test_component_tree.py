@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segmentry import Image, segment
+from segmentry import Image, read_labels, segment, write
+from segmentry.app import cli
 from segmentry.errors import UnknownNameError
 from segmentry.image import Grid
 from segmentry.metrics.objects import match_objects
@@ -78,6 +79,17 @@ def test_every_recipe_that_comes_along_runs():
         assert matches(Recipe.named(name).run(image).instances, truth) >= 3
 
 
-def test_an_unknown_recipe_is_refused_with_the_nearest():
+def test_an_unknown_recipe_is_refused_with_the_nearest(tmp_path, capsys):
     with pytest.raises(UnknownNameError, match="nuclei_classic"):
         Recipe.named("nuclei_clasic")
+    assert cli.run(["segment", "any.tif", "-o", str(tmp_path / "out"), "--recipe", "nuclei_clasic"]) == 2
+    assert "did you mean 'nuclei_classic'" in capsys.readouterr().err
+
+
+def test_a_recipe_serves_by_name_on_the_command_line(tmp_path):
+    image, _ = nuclei((120, 120), *BRIGHT_BESIDE_FAINT)
+    write(tmp_path / "n.tif", image)
+    out = tmp_path / "out"
+    assert cli.run(["segment", str(tmp_path / "n.tif"), "-o", str(out), "--recipe", "nuclei_classic"]) == 0
+    found = read_labels(out / "n" / "labels.ome.tif")
+    assert np.array_equal(found.labels, Recipe.named("nuclei_classic").run(image).instances.labels)

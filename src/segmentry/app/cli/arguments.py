@@ -41,7 +41,8 @@ def make_recipe(
             raise ParameterError(
                 "--recipe says the steps: leave out --method, --filter, --clean and --analyse (--set may stay)"
             )
-        content = (Recipe.named(str(recipe)) if str(recipe) in recipes() else Recipe.read(recipe)).to_dict()
+        named = str(recipe) in recipes() or not (recipe.suffix or recipe.exists())
+        content = (Recipe.named(str(recipe)) if named else Recipe.read(recipe)).to_dict()
     else:
         content = {
             "segmentry": VERSION,
