@@ -10,7 +10,6 @@ from harness import Case
 from scipy import ndimage
 from skimage import feature, filters, measure, morphology, segmentation
 
-from segmentry.analysis.measure import Measure
 from segmentry.cleaning.drop_small import DropSmall
 from segmentry.cleaning.fill_holes import FillHoles
 from segmentry.image import Grid, Image
@@ -20,7 +19,6 @@ from segmentry.kernels.distance import distance_to_background
 from segmentry.kernels.maxima import local_maxima
 from segmentry.kernels.watershed import deep_maxima, flood
 from segmentry.methods.watershed import Watershed
-from segmentry.metrics import evaluate_images
 from segmentry.result import Instances
 from segmentry.run import run
 
@@ -41,15 +39,15 @@ def nuclei(side: int, step: int = 24, seed: int = 0) -> tuple[np.ndarray, np.nda
     return image.clip(0, 65_535).astype(np.uint16), labels
 
 
-def balls(shape: tuple[int, ...], step: int, seed: int = 0) -> np.ndarray:
-    """Return a mask of discs or balls on a jittered lattice, most of which touch."""
+def balls(shape: tuple[int, ...], step: int, seed: int = 0, reach: tuple[float, float] = (0.4, 0.6)) -> np.ndarray:
+    """Return a mask of discs or balls on a jittered lattice, most of which touch; radii are shares of the step."""
     rng = np.random.default_rng(seed)
     lattice = np.stack(np.meshgrid(*[np.arange(step // 2, n, step) for n in shape], indexing="ij"), -1)
     mask = np.zeros(shape, np.bool_)
     for centre in lattice.reshape(-1, len(shape)) + rng.integers(-4, 5, (lattice.size // len(shape), len(shape))):
         box = tuple(slice(max(0, c - step), min(c + step, n)) for c, n in zip(centre, shape, strict=True))
         away = sum((axis - c) ** 2 for axis, c in zip(np.ogrid[box], centre, strict=True))
-        mask[box] |= away < (step * rng.uniform(0.4, 0.6)) ** 2
+        mask[box] |= away < (step * rng.uniform(*reach)) ** 2
     return mask
 
 
@@ -132,25 +130,6 @@ def whole_cases() -> Iterator[Case]:
     image, labels = nuclei(2048)
     found = Instances.from_labels(labels, Grid("YX", labels.shape))
     intensity = Image.from_array(image)
-    wanted = (
-        "label", "area", "centroid", "bbox", "extent", "equivalent_diameter_area", "axis_major_length",
-        "axis_minor_length", "intensity_mean", "intensity_std", "intensity_min", "intensity_max",
-    )  # fmt: skip
-    yield Case(
-        f"measuring {len(found):,} objects, 2048²",
-        "scikit-image `regionprops_table`",
-        lambda: Measure().analyse(found, intensity)["major_axis_px"].to_numpy(),
-        lambda: measure.regionprops_table(labels.astype(np.int32), image, wanted)["axis_major_length"],
-        lambda a, b: f"largest difference {np.abs(a - b).max():.0e}",
-    )
-    moved = Instances.from_labels(np.roll(labels, 2, axis=1), found.grid)
-    yield Case(
-        f"AP at ten thresholds, {len(found):,} objects",
-        "scipy sparse contingency table",
-        lambda: list(evaluate_images(moved, found)["tp"].values()),
-        lambda: _sparse_matches(np.asarray(moved.labels), labels),
-        lambda a, b: "same counts" if a == b else f"{a} and {b}",
-    )
     yield Case(
         f"outlines of {len(found):,} objects, 2048²",
         "scikit-image `find_contours` per object",
@@ -165,18 +144,6 @@ def whole_cases() -> Iterator[Case]:
         partial(_usual_job, image),
         lambda a, b: f"{a:,} and {b:,} objects",
     )
-
-
-def _sparse_matches(one: np.ndarray, other: np.ndarray) -> list[int]:
-    from scipy.sparse import coo_array
-
-    shape = int(one.max()) + 1, int(other.max()) + 1
-    table = coo_array((np.ones(one.size, np.int64), (one.ravel(), other.ravel())), shape=shape).tocsr()
-    rows, columns = np.asarray(table.sum(axis=1)).ravel(), np.asarray(table.sum(axis=0)).ravel()
-    inner = table[1:, 1:].tocoo()
-    row, column = inner.coords
-    iou = inner.data / (rows[1:][row] + columns[1:][column] - inner.data)
-    return [int((iou >= 0.5 + 0.05 * i - 1e-12).sum()) for i in range(10)]
 
 
 def _usual_job(image: np.ndarray) -> int:

@@ -11,6 +11,7 @@ from clustering import clustering_cases
 from denoising import denoising_cases
 from graphs import graph_cases
 from harness import REPEATS, peak_memory, row
+from measuring import measuring_cases
 
 from filters import filter_cases
 
@@ -32,7 +33,15 @@ def main() -> None:
     print(f"Medians of {REPEATS} interleaved runs in one process; Python {platform.python_version()}.\n")
     print("| what | segmentry | memory | the usual way | takes | memory | ratio | agreement |")
     print("|---|---|---|---|---|---|---|---|")
-    for cases in (loop_cases, whole_cases, filter_cases, denoising_cases, clustering_cases, graph_cases):
+    for cases in (
+        loop_cases,
+        whole_cases,
+        measuring_cases,
+        filter_cases,
+        denoising_cases,
+        clustering_cases,
+        graph_cases,
+    ):
         for case in cases():
             print(row(case), flush=True)
     print("\n| whole process: OME-Zarr to labels.zarr, watershed | pixels | peak memory | time |\n|---|---|---|---|")

@@ -21,10 +21,11 @@ import yaml
 from segmentry import Image, catalog
 from segmentry.errors import SegmentryError
 from segmentry.image import Grid
+from segmentry.metrics import metrics
 from segmentry.picture import draw_overview
 from segmentry.recipe import Recipe
 from segmentry.result import Instances
-from segmentry.step import Cleaner, Filter, Segmenter, Step
+from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
 
 ROOT = Path(__file__).parent.parent
 PAGES = Path(__file__).parent / "generated"
@@ -44,6 +45,7 @@ GIVES = {"semantic": "a class per pixel", "instances": "objects", "panoptic": "o
 def generate(folder: Path = PAGES) -> None:
     """Write all pages."""
     write_steps(folder)
+    write_metrics(folder)
     write_gallery(folder)
 
 
@@ -71,8 +73,25 @@ def step_page(step: type[Step], caption: str = "") -> str:
         parts.append(f"![{step.name}]({step.name}.png)\n\n*{caption}*")
     rows = [[f"`{p.name}`", p.kind, f"`{_plain(p.default)}`", p.bounds, p.description] for p in step.parameters()]
     parts += ["## Parameters", _table(["name", "type", "default", "bounds", "meaning"], rows) if rows else "None."]
+    if issubclass(step, Analysis) and step.columns():
+        parts += ["## Columns", _columns(step)]
     parts += ["## How to call it", _calls(step), "## Facts", _facts(step)]
     return "\n\n".join(parts) + "\n"
+
+
+def write_metrics(folder: Path) -> None:
+    """Write the page of all metrics, by module, each with what that says of itself."""
+    parts = ["# Metrics", "What `segmentry evaluate` computes. `segmentry metrics NAME` tells the same at the prompt."]
+    heads = ["name", "range", "definition", "what to know", "source"]
+    for module in dict.fromkeys(m.function.__module__ for m in metrics().values()):
+        about = _linked(inspect.getdoc(sys.modules[module]) or "")
+        rows = [
+            [f"`{m.name}`", m.range, m.definition, m.caveat, _linked(m.source)]
+            for m in metrics().values()
+            if m.function.__module__ == module
+        ]
+        parts += [f"## {module.rpartition('.')[2].capitalize()}", about, _table(heads, rows)]
+    _write(folder / "metrics.md", "\n\n".join(parts) + "\n")
 
 
 def write_gallery(folder: Path) -> None:
@@ -176,6 +195,15 @@ def _facts(step: type[Step]) -> str:
         rows.append(["source", _linked(step.source)])
     rows.append(["code", f"`{step.__module__}.{step.__name__}`"])
     return _table(["", ""], rows)
+
+
+def _columns(step: type[Analysis]) -> str:
+    """Return what may stand in the table of an analysis: each column with its definition."""
+    rows = [
+        [f"`{name}`", one.family, one.unit, "yes" if one.by_default else "", one.definition, _linked(one.source)]
+        for name, one in step.columns().items()
+    ]
+    return _table(["property", "family", "unit", "by default", "definition", "source"], rows)
 
 
 def _picture(step: type[Step]) -> tuple[Any, str]:

@@ -72,6 +72,9 @@ WRONG = {
     "too many spacings": (["segment", "{image}", "-o", "{out}", "--spacing", "1,1,1um"], 1, "3 numbers"),
     "no such output": (["replay", "{out}"], 1, "no output of segmentry"),
     "not labels": (["evaluate", "{image}", "nowhere.tif"], 1, "nowhere.tif"),
+    "no such score": (["evaluate", "{image}", "{image}", "--metrics", "dize"], 2, "did you mean 'dice'"),
+    "no threshold": (["evaluate", "{image}", "{image}", "--thresholds", "0.5,x"], 2, "--thresholds 'x'"),
+    "no tolerance": (["evaluate", "{image}", "{image}", "--tolerance", "far"], 2, "--tolerance 'far'"),
     "no such format": (["convert", "{image}", "{out}/x.xyz"], 1, "suffix"),
     "no such step": (["methods", "otus"], 2, "did you mean 'otsu'"),
 }
@@ -137,15 +140,53 @@ def test_labels_are_evaluated_and_measured(image, tmp_path, capsys):
     capsys.readouterr()
     assert run(["evaluate", str(labels), str(labels), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["pooled"]["ap"]["0.95"] == 1
-    assert report["definitions"]["ap"].startswith("TP / (TP + FP + FN)")
-    assert run(["evaluate", str(tmp_path / "o"), str(tmp_path / "o")]) == 0
-    assert "mean over images" in capsys.readouterr().out
+    assert report["scores"]["ap"]["0.95"]["pooled"] == 1
+    assert report["definitions"]["ap"]["definition"].startswith("TP / (TP + FP + FN)")
+    assert run(["evaluate", str(tmp_path / "o"), str(tmp_path / "o"), "--metrics", "ap,accuracy"]) == 0
+    said = capsys.readouterr().out
+    assert "ap at 0.95" in said
+    assert "accuracy: High wherever one class fills most of the image" in said
+    assert "true objects: " in said.splitlines()[-2]
     table = tmp_path / "table.csv"
     assert run(["measure", str(labels), "--image", str(image), "-o", str(table), "--spacing", "2um"]) == 0
     assert pd.read_csv(table)["area_um2"].sum() == 4 * (tifffile.imread(labels) > 0).sum()
     assert run(["measure", str(labels)]) == 0
     assert capsys.readouterr().out.startswith("id,class,score,area_um2")
+
+
+def test_a_report_is_written_and_replaced_when_that_is_said(image, tmp_path, capsys):
+    run(["segment", str(image), "-o", str(tmp_path / "o"), "-m", "otsu"])
+    run(["segment", str(image), "-o", str(tmp_path / "p"), "-m", "triangle"])
+    labels, other = (tmp_path / folder / "cells" / "labels.ome.tif" for folder in "op")
+    words = ["evaluate", str(labels), str(other), "-o", str(tmp_path / "report"), "--images", str(image)]
+    words += ["--thresholds", "0.5, 0.75", "--tolerance", "1.5", "--spacing", "0.5um", "--against", str(other)]
+    capsys.readouterr()
+    assert run(words) == 0
+    said = capsys.readouterr()
+    assert "report.html" in said.err
+    assert "Compared, image by image" in said.out
+    record = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
+    assert record["rules"]["thresholds"] == [0.5, 0.75]
+    assert record["rules"]["tolerance"] == "1.5 px"
+    assert record["unit"] == "um"
+    assert run(words) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run([*words, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize(("command", "name", "part"), [("metrics", "surface_dice", "tolerance"),
+                                                       ("properties", "solidity", "hull")])  # fmt: skip
+def test_scores_and_properties_are_listed_and_explained(command, name, part, capsys):
+    assert run([command]) == 0
+    assert name in capsys.readouterr().out
+    assert run([command, name]) == 0
+    assert part in capsys.readouterr().out
+    assert run([command, "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert run([command, name, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": name, **listed[name]}
+    assert run([command, name[:-1]]) == 2
+    assert f"did you mean '{name}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """The documentation is true: its commands run, its code runs, its links lead somewhere, its pages are complete."""
 
 import importlib.util
+import inspect
 import re
 import shlex
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 import yaml
 
 from segmentry import Image, __version__, catalog, write, write_labels
+from segmentry.analysis.property import properties
 from segmentry.app.cli import app, run
 from segmentry.io import formats
+from segmentry.metrics import metrics
 from segmentry.recipe import Recipe
 from segmentry.result import Instances
 from segmentry.testing import sample_image
@@ -38,6 +42,7 @@ def generator():
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
     generator().write_steps(folder, pictures=())
+    generator().write_metrics(folder)
     return folder
 
 
@@ -154,6 +159,23 @@ def test_every_step_has_a_page_with_all_its_parameters(generated):
                 assert f"| `{parameter.name}` |" in page
                 assert parameter.description in page
     assert set(generator().KINDS) == set(catalog.KINDS)
+
+
+def test_every_metric_is_defined_on_a_page(generated):
+    page = (generated / "metrics.md").read_text("utf-8")
+    for name, metric in metrics().items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert metric.definition.replace("|", "\\|") in row
+        assert metric.range in row
+        assert metric.caveat in row
+        assert inspect.getdoc(sys.modules[metric.function.__module__]).partition("\n")[0] in page
+
+
+def test_every_column_of_the_table_of_objects_is_defined_on_its_page(generated):
+    page = (generated / "analyses" / "measure.md").read_text("utf-8").partition("## Columns")[2]
+    for name, one in properties().items():
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert one.definition.replace("|", "\\|") in row
 
 
 def test_a_step_has_a_picture_and_what_is_gone_has_no_page(tmp_path):

@@ -76,7 +76,9 @@ def test_a_recipe_is_run_and_replayed(example):
     count, _, replayed = said.partition(" objects; replayed: ")
     assert 200 < int(count) < 600
     assert replayed == "the same, byte for byte\n"
-    assert {p.name for p in (out / "sky").iterdir()} == {"labels.ome.tif", "objects.csv", "overview.png", "run.json"}
+    assert {p.name for p in (out / "sky").iterdir()} == {
+        "labels.ome.tif", "objects.csv", "objects.csv-metadata.json", "overview.png", "run.json",
+    }  # fmt: skip
     assert names["record"]["recipe"] == names["recipe"].to_dict()
 
 

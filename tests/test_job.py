@@ -36,7 +36,9 @@ def source(tmp_path):
 def test_an_output_holds_labels_table_picture_and_record(source, tmp_path):
     record = segment_file(source, tmp_path / "out" / "cells", RECIPE)
     folder = tmp_path / "out" / "cells"
-    assert sorted(p.name for p in folder.iterdir()) == ["labels.ome.tif", "objects.csv", "overview.png", "run.json"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "labels.ome.tif", "objects.csv", "objects.csv-metadata.json", "overview.png", "run.json",
+    ]  # fmt: skip
     labels = tifffile.imread(folder / "labels.ome.tif")
     table = pd.read_csv(folder / "objects.csv")
     assert labels.dtype == np.uint32
@@ -105,7 +107,10 @@ def test_a_replay_is_byte_for_byte_the_same(source, tmp_path):
     segment_file(source, tmp_path / "out" / "cells", OTSU, Options((0.5,), "um", True))
     found = make_again(tmp_path / "out" / "cells")
     assert found.differences == []
-    assert found.same == ["classes.ome.tif", "labels.ome.tif", "objects.csv", "overview.png", "probabilities.ome.tif"]
+    assert found.same == [
+        "classes.ome.tif", "labels.ome.tif", "objects.csv", "objects.csv-metadata.json", "overview.png",
+        "probabilities.ome.tif",
+    ]  # fmt: skip
     assert output_folders(tmp_path / "out") == output_folders(tmp_path / "out" / "cells" / "labels.ome.tif")
 
 

@@ -1,20 +1,27 @@
-"""One file into another: converted to another format, or its labels cleaned; and files of labels checked."""
+"""One file into another: converted to another format, its labels cleaned, measured or checked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from segmentry.analysis.compartments import measure_compartments
+from segmentry.analysis.measure import Measure, stale
 from segmentry.errors import InputError
 from segmentry.image import Image
-from segmentry.io import formats, read, read_labels, read_provenance, write, write_labels
+from segmentry.io import formats, read, read_labels, read_provenance, read_table, write, write_labels
+from segmentry.io.tables import SHA256
 from segmentry.job import Options
 from segmentry.result import Instances
 from segmentry.step import Cleaner
-from segmentry.validation import Report, validate
+from segmentry.validation import Finding, Report, validate
 
-__all__ = ["check_file", "clean_file", "convert_file"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["check_file", "clean_file", "convert_file", "measure_file"]
 
 
 def convert_file(
@@ -82,25 +89,64 @@ def clean_file(
     return labels
 
 
-def check_file(source: Path, options: Options | None = None) -> Report:
-    """Return what may be wrong with the labels in a file.
+def measure_file(
+    source: Path,
+    step: Measure,
+    *,
+    image: Path | None = None,
+    nuclei: Path | None = None,
+    options: Options | None = None,
+) -> pd.DataFrame:
+    """Return the table of the objects in a file.
+
+    Parameters
+    ----------
+    source
+        File of labels.
+    step
+        What to measure.
+    image
+        Whose intensities are measured.
+    nuclei
+        File of labels of nuclei: those of `source` are cells then, and each row has the numbers of cell, nucleus and
+        cytoplasm.
+    options
+        Pixel size and axes instead of those in the files.
 
     Raises
     ------
     InputError
-        When the file can't be read as labels at all: it is damaged, has several channels, or its outlines overlap.
+        When a file can't be read, or shapes differ.
+    """
+    labels = _labels(source, options)
+    seen = None if image is None else read(image)
+    if nuclei is None:
+        return step.analyse(labels, seen)
+    return measure_compartments(labels, _labels(nuclei, options), seen, step)
+
+
+def check_file(source: Path, options: Options | None = None, table: Path | None = None) -> Report:
+    """Return what may be wrong with the labels in a file, and with a table that should be of them.
+
+    Raises
+    ------
+    InputError
+        When the file can't be read as labels at all: it is damaged, has several channels, or its outlines overlap; or
+        the table can't be read.
     """
     try:
-        return validate(_labels(source, options))
+        labels = _labels(source, options)
+        report = validate(labels)
+        return report if table is None else replace(report, findings=(*_of_table(table, labels), *report.findings))
     except InputError as error:
         try:
             image = read(source)
         except InputError:
             raise error from None
-        report = validate(image.read()) if image.grid.length("C") == 1 else None
-        if report is None or report.fine:
+        wrong = validate(image.read()) if image.grid.length("C") == 1 else None
+        if wrong is None or wrong.fine:
             raise
-        return report
+        return wrong
 
 
 def _labels(source: Path, options: Options | None) -> Instances:
@@ -109,3 +155,13 @@ def _labels(source: Path, options: Options | None) -> Instances:
         return found
     seen = options.applied(Image(found.labels, found.grid))
     return replace(found, labels=seen.read(), grid=seen.grid)
+
+
+def _of_table(path: Path, labels: Instances) -> Iterator[Finding]:
+    """Yield whether a table says that it was made of other labels, or does not say."""
+    table = read_table(path)
+    if SHA256 not in table.attrs:
+        yield Finding("unknown_table", "note", 1, (), f"table ({path.name}) does not say of which labels it was made")
+    elif stale(table, labels):
+        says = f"table ({path.name}) was made of other labels than these"
+        yield Finding("stale_table", "problem", 1, (), says, "measure")

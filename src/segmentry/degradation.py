@@ -217,11 +217,11 @@ def _scored(recipe: Recipe, image: Image, truth: Instances) -> dict[str, Any]:
         found = recipe.run(image).instances
     except SegmentryError as error:
         return {"objects": 0, "ap50": 0.0, "ap75": 0.0, "dice": 0.0, "note": str(error)}
-    scores = evaluate_images(found, truth)
+    scores = evaluate_images(found, truth, metrics=("ap", "dice"), thresholds=(0.5, 0.75))
     return {
         "objects": len(found),
-        "ap50": scores["ap"]["0.50"],
-        "ap75": scores["ap"]["0.75"],
+        "ap50": scores["ap", "0.50"],
+        "ap75": scores["ap", "0.75"],
         "dice": scores["dice"],
         "note": "",
     }

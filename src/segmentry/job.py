@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 import segmentry
-from segmentry.analysis.measure import Measure
+from segmentry.analysis.measure import Measure, meanings
 from segmentry.errors import InputError, OutputError, one_line
 from segmentry.image import SPATIAL, Image, Transposed
-from segmentry.io import read, write, write_labels, written_whole
+from segmentry.io import read, write, write_labels, write_table, written_whole
 from segmentry.overview import Overview
 from segmentry.picture import draw_overview
 from segmentry.recipe import Recipe
@@ -242,8 +242,9 @@ def _write_outputs(
             write(folder / f"probabilities{end}", Image(data, grid, semantic.names, "", provenance))
     steps = [s for s in recipe.analyses if s.name != Measure.name]
     measure = next((s for s in recipe.analyses if isinstance(s, Measure)), Measure(planes=recipe.planes))
-    measure.analyse(instances, image).to_csv(folder / "objects.csv", index=False, lineterminator="\n")
     result = outcome.result if semantic is None else Panoptic(semantic, instances)
+    table = measure.analyse(result, image)
+    write_table(folder / "objects.csv", table, meanings(list(table.columns)))
     for step in steps:
         step.analyse(result, image).to_csv(folder / f"{step.name}.csv", index=False, lineterminator="\n")
     _write_picture(folder / "overview.png", image, outcome, recipe, provenance)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
     from PIL.ImageDraw import ImageDraw
 
-__all__ = ["draw_overview"]
+__all__ = ["coloured", "draw_overview"]
 
 LONGEST = 1000
 SMALLEST = 480
@@ -98,7 +98,7 @@ def _views(image: Image, instances: Instances) -> list[tuple[NDArray[Any], NDArr
         pixels = _every(image.data, lead, grid.shape[-2:], step)
         pixels = pixels.reshape(-1, *_thinned(grid, step))
         views.append((pixels, labels, caption))
-    shown = _coloured(np.stack([pixels for pixels, _, _ in views]), image.is_rgb)
+    shown = coloured(np.stack([pixels for pixels, _, _ in views]), image.is_rgb)
     return [(pixels, labels, caption) for pixels, (_, labels, caption) in zip(shown, views, strict=True)]
 
 
@@ -125,7 +125,7 @@ def _fullest_plane(instances: Instances, lead: list[slice]) -> int:
     return int(filled.argmax()) if filled.any() else count // 2
 
 
-def _coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
+def coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
     """Return intensities (views, channels, Y, X) as displayable (views, Y, X, 3), with one contrast for all views."""
     if rgb and pixels.dtype == np.uint8:
         return np.moveaxis(pixels[:, :3], 1, -1)

@@ -8,34 +8,23 @@ neighbour does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segmentry.errors import InputError, ParameterError, nearest
+from segmentry.errors import InputError, ParameterError
 from segmentry.image import Grid, Image, Region
 from segmentry.mending import mend
 from segmentry.overview import Overview
+from segmentry.parameters import Parameter, described, explained
 from segmentry.result import Instances, Panoptic, Result, Semantic
 from segmentry.selection import selected
 from segmentry.tiling import grow, inside, window_grid
 
-__all__ = ["Analysis", "Cleaner", "Filter", "Parameter", "Segmenter", "Step"]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a step, as forms and tables show it."""
-
-    name: str
-    kind: str
-    default: Any
-    bounds: str
-    description: str
+__all__ = ["Analysis", "Cleaner", "Filter", "Segmenter", "Step"]
 
 
 class Step(BaseModel):
@@ -59,7 +48,7 @@ class Step(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise ParameterError(_explained(type(self), error)) from None
+            raise ParameterError(explained(self.name, self.parameter_names(), error)) from None
 
     @classmethod
     def summary(cls) -> str:
@@ -70,12 +59,7 @@ class Step(BaseModel):
     def parameters(cls) -> list[Parameter]:
         """Return every parameter with its type, default, bounds and description."""
         schema = cls.model_json_schema()["properties"]
-        defaults = cls().settings()
-        return [
-            Parameter(name, _kind(item), defaults[name], _bounds(item), item.get("description", ""))
-            for name, item in schema.items()
-            if name in defaults
-        ]
+        return described(schema, cls().settings())
 
     @classmethod
     def form(cls) -> dict[str, Any]:
@@ -341,6 +325,11 @@ class Analysis(Step):
     kind = "analysis"
     needs_probabilities: ClassVar[bool] = False
 
+    @classmethod
+    def columns(cls) -> Mapping[str, Any]:
+        """Return what may stand in its table, for its page in the documentation; nothing unless it says so."""
+        return {}
+
     def analyse(self, result: Result, image: Image | None) -> Any:
         """Return a pandas table, with a row for each object or class at each time point.
 
@@ -353,40 +342,3 @@ class Analysis(Step):
             What was segmented, with all its channels, where it is known.
         """
         raise NotImplementedError
-
-
-def _explained(step: type[Step], error: ValidationError) -> str:
-    """Turn pydantic's report into one line that names the parameter, what was given and what is allowed."""
-    first = error.errors()[0]
-    at = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"{step.name} has no parameter {at!r}{nearest(at, step.parameter_names())}"
-    said = first["msg"].removeprefix("Value error, ")
-    said = said[0].lower() + said[1:]
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    where = f"{step.name}.{at} ({_short(first['input'])})" if at else step.name
-    return f"{where}: {said}{more}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 40 else text[:37] + "…"
-
-
-def _kind(item: dict[str, Any]) -> str:
-    if "enum" in item:
-        return " | ".join(str(v) for v in item["enum"])
-    if "const" in item:
-        return str(item["const"])
-    if "anyOf" in item:
-        kinds: Sequence[str] = [_kind(option) for option in item["anyOf"]]
-        return " or ".join("none" if k == "null" else k for k in dict.fromkeys(kinds))
-    if item.get("type") == "array":
-        return "list"
-    return "text with a unit" if "pattern" in item else str(item.get("type", "any"))
-
-
-def _bounds(item: dict[str, Any]) -> str:
-    signs = {"minimum": "≥ ", "exclusiveMinimum": "> ", "maximum": "≤ ", "exclusiveMaximum": "< "}
-    options = [item, *(o for o in item.get("anyOf", ()) if o.get("type") in ("number", "integer"))]
-    return ", ".join(f"{sign}{option[key]:g}" for option in options for key, sign in signs.items() if key in option)

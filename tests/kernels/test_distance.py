@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage.data import retina
 
-from segmentry.kernels.distance import distance_to_background
+from segmentry.kernels.distance import distance_to_background, distances_at
 
 SHAPES = st.one_of(st.tuples(*[st.integers(1, 14)] * 2), st.tuples(*[st.integers(1, 7)] * 3))
 STEPS = st.sampled_from([0.3, 1.0, 2.5])
@@ -76,3 +76,22 @@ def test_a_distance_does_not_depend_on_the_rest_of_the_image(spacing: tuple[floa
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (2, 0, 3)])
 def test_an_empty_array_has_no_distances(shape: tuple[int, ...]) -> None:
     assert distance_to_background(np.ones(shape, np.bool_), (1,) * len(shape)).shape == shape
+
+
+@given(arrays(np.bool_, SHAPES), st.lists(STEPS, min_size=3, max_size=3), st.integers(0, 3))
+def test_distances_of_some_pixels_are_exact(mask: NDArray[np.bool_], spacing: list[float], every: int) -> None:
+    places = np.arange(mask.size).reshape(mask.shape) % 4 <= every
+    found = distances_at(places, mask, spacing[: mask.ndim])
+    if mask.all():
+        assert np.isinf(found).all()
+        assert len(found) == places.sum()
+    else:
+        expected = distance_transform_edt(mask, spacing[: mask.ndim])[places]
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_distances_of_some_pixels_are_exact_from_afar() -> None:
+    mask = scene((16, 100, 90), 0)
+    places = scene((16, 100, 90), 3)
+    expected = distance_transform_edt(mask, (0.37, 1.9, 0.611))[places]
+    np.testing.assert_allclose(distances_at(places, mask, (0.37, 1.9, 0.611)), expected, rtol=1e-13)

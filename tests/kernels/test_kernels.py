@@ -9,7 +9,6 @@ from skimage.measure import label
 from skimage.morphology import h_maxima
 
 from segmentry.kernels.components import label_components
-from segmentry.kernels.overlap import count_overlaps
 from segmentry.kernels.watershed import deep_maxima
 
 SHAPES = st.one_of(st.tuples(*[st.integers(1, 14)] * 2), st.tuples(*[st.integers(1, 7)] * 3))
@@ -62,10 +61,3 @@ def test_a_valley_of_the_asked_depth_parts_two_peaks():
     assert deep_maxima(levels, mask, 3).tolist() == [[1, 0, 2, 0, 3]]
     assert deep_maxima(levels, mask, 4).tolist() == [[1, 0, 0, 0, 2]]
     assert deep_maxima(levels, mask, 7).tolist() == [[1, 0, 0, 0, 0]]
-
-
-@given(arrays(np.uint32, 60, elements=st.integers(0, 5)), arrays(np.uint32, 60, elements=st.integers(0, 2000)))
-def test_overlaps_are_all_pairs_counted(one, other):
-    found = {(a, b): n for a, b, n in count_overlaps(one, other, 5).tolist()}
-    pairs, counts = np.unique(np.stack([one, other])[:, (one > 0) & (other > 0)], axis=1, return_counts=True)
-    assert found == {tuple(map(int, pair)): int(n) for pair, n in zip(pairs.T, counts, strict=True)}

@@ -3,7 +3,6 @@ import itertools
 import numpy as np
 import pytest
 
-from segmentry.kernels.moments import add_positions, axis_lengths
 from segmentry.kernels.reach import distance_to_others, grow_labels
 from segmentry.kernels.votes import smooth_labels
 
@@ -83,21 +82,3 @@ def voted(labels, steps, radius):
 def test_votes_are_counted_as_they_are_by_hand(shape, steps, radius):
     labels = np.repeat(np.repeat(scattered(shape, 0.5, 3), 3, axis=-1), 3, axis=-2)[..., : shape[-2], : shape[-1]]
     assert np.array_equal(smooth_labels(labels, steps, radius), voted(labels, steps, radius))
-
-
-def test_axis_lengths_of_an_ellipse_and_an_ellipsoid_are_its_own():
-    for half, spacing in (
-        ((10, 24), (1, 1)),
-        ((10, 24), (2, 0.5)),
-        ((8, 12, 20), (1, 1, 1)),
-        ((12, 16, 30), (2, 1, 1)),
-    ):
-        shape = [2 * int(h / s) + 3 for h, s in zip(half, spacing, strict=True)]
-        places = np.indices(shape) - (np.array(shape) // 2).reshape(-1, *(1,) * len(shape))
-        scale = (np.array(spacing) / np.array(half)).reshape(-1, *(1,) * len(shape))
-        inside = ((places * scale) ** 2).sum(axis=0) <= 1
-        sums = np.zeros((2, 10), np.int64)
-        index = inside.astype(np.uint32).reshape((1,) * (3 - len(shape)) + inside.shape)
-        add_positions(index, np.zeros(3, np.int64), np.zeros((2, 3), np.int64), sums)
-        expected = sorted((2 * h for h in half), reverse=True)
-        assert axis_lengths(sums[1:], spacing)[0] == pytest.approx(expected, rel=0.06)

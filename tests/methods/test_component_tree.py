@@ -6,7 +6,7 @@ from segmentry import Image, read_labels, segment, write
 from segmentry.app import cli
 from segmentry.errors import UnknownNameError
 from segmentry.image import Grid
-from segmentry.metrics.objects import match_objects
+from segmentry.metrics.matching import match_objects
 from segmentry.recipe import Recipe, recipes
 from segmentry.result import Instances
 
@@ -28,7 +28,7 @@ def nuclei(shape, places, radii, heights, spacing=None, seed=0):
 
 
 def matches(found, truth, iou=0.75):
-    return match_objects(found, truth).true_positives(iou)
+    return len(match_objects(found, truth).matched(iou))
 
 
 BRIGHT_BESIDE_FAINT = [(30, 30), (30, 90), (90, 30), (90, 90), (60, 60)], [12, 10, 14, 9, 8], [2000, 150, 600, 300, 900]

@@ -16,47 +16,56 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentry.labelling import Survey, lookup
-from segmentry.result import Instances
-from segmentry.tiling import grow, slabs
+from segmentry.analysis.corners import Corners, ends
+from segmentry.analysis.objects import Counts, Objects, Slab
 
-__all__ = ["boundary_sizes"]
+__all__ = ["SlantedLines", "boundary_sizes", "directions"]
 
 #: Lines go at most so many pixels aside from one plane to the next.
 LONGEST_STEP = 16
 
 
-def boundary_sizes(instances: Instances, held: Survey) -> NDArray[np.float64]:
-    """Return the perimeter, or in three dimensions the surface, of each object of one time point.
+class SlantedLines(Counts):
+    """Crossings of the boundary of each object in steps that are longer than to a neighbour; there may be none such.
 
-    Parameters
+    Attributes
     ----------
-    instances
-        Spatial axes only; the labels may be lazy.
-    held
-        What the labels hold.
+    crossings
+        For each step, how many such steps lead into each object or out of it.
     """
-    from segmentry.kernels.crossings import count_crossings
 
-    grid = instances.grid
-    ndim = len(grid.spatial)
-    spacing = grid.spacing or (1.0,) * ndim
-    steps, parts = directions(spacing)
-    reach = tuple(int(n) for n in np.abs(steps).max(axis=0))
-    padded = np.pad(steps, ((0, 0), (3 - ndim, 0)))
-    counts = np.zeros((len(held.ids) + 1, len(steps)), np.int64)
-    numbers = np.arange(1, len(held.ids) + 1, dtype=np.uint32)
-    for region in slabs(grid.shape):
-        window = grow(region, reach, grid.shape)
-        index = lookup(np.asarray(instances.labels[window]), held.ids, numbers)
-        pairs = zip(reach, region, window, strict=True)
-        index = np.pad(index, [(r - s.start + w.start, r - w.stop + s.stop) for r, s, w in pairs])
-        lead = (1,) * (3 - ndim)
-        count_crossings(index.reshape(lead + index.shape), (0,) * (3 - ndim) + reach, padded, counts)
+    def __init__(self, objects: Objects) -> None:
+        self._shape = objects.grid.shape
+        steps = _long_steps(objects.spacing)
+        self._steps = np.pad(steps, ((0, 0), (3 - objects.ndim, 0)))
+        self._counts = np.zeros((len(steps), len(objects) + 1), np.int64)
+        self.crossings = dict(zip(map(tuple, steps.tolist()), self._counts[:, 1:], strict=True))
+
+    @classmethod
+    def reach(cls, objects: Objects) -> tuple[int, ...]:
+        return tuple(np.abs(_long_steps(objects.spacing)).max(axis=0, initial=0).tolist())
+
+    def add(self, slab: Slab) -> None:
+        from segmentry.kernels.crossings import count_crossings
+
+        if len(self._steps):
+            count_crossings(slab.index, slab.margin, *ends(slab.region, self._shape), self._steps, self._counts)
+
+
+def boundary_sizes(objects: Objects) -> NDArray[np.float64]:
+    """Return the perimeter, or in three dimensions the surface, of each object."""
+    steps, parts = directions(objects.spacing)
+    counted = {**objects[Corners].crossings, **objects[SlantedLines].crossings}
+    crossings = np.stack([counted[step] for step in map(tuple, steps.tolist())], axis=1)
     # A line that hits a convex object crosses its boundary twice.
-    length = np.sqrt(((steps * np.array(spacing)) ** 2).sum(axis=1))
-    shadows = (counts[1:] / 2 * (math.prod(spacing) / length * parts)).sum(axis=1)
-    return np.asarray((math.pi if ndim == 2 else 4.0) * shadows)
+    length = np.sqrt(((steps * np.array(objects.spacing)) ** 2).sum(axis=1))
+    shadows = (crossings / 2 * (objects.pixel_size / length * parts)).sum(axis=1)
+    return np.asarray((math.pi if objects.ndim == 2 else 4.0) * shadows)
+
+
+def _long_steps(spacing: tuple[float, ...]) -> NDArray[np.int64]:
+    steps, _ = directions(spacing)
+    return np.asarray(steps[np.abs(steps).max(axis=1) > 1])
 
 
 @functools.cache

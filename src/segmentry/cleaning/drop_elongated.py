@@ -36,15 +36,18 @@ class DropElongated(Cleaner):
 
 
 def _lengths(instances: Instances) -> NDArray[np.float64]:
-    from segmentry.kernels.moments import add_positions, axis_lengths
+    from segmentry.kernels.moments import add_positions, axis_lengths, covariances, principal_axes
+    from segmentry.kernels.runs import find_runs
 
     labels = np.asarray(instances.labels[...])
     grid = instances.grid
     held = survey(labels)
     numbers = np.arange(1, len(held.ids) + 1, dtype=np.uint32)
     index = lookup(labels, held.ids, numbers).reshape((1,) * (3 - labels.ndim) + labels.shape)
-    corner = np.zeros((len(held.ids) + 1, 3), np.int64)
-    corner[1:, 3 - labels.ndim :] = held.lower
+    origin = np.zeros((len(held.ids) + 1, 3), np.int64)
+    origin[1:, 3 - labels.ndim :] = (held.lower + held.upper) // 2
+    nothing = np.zeros(3, np.int64)
     sums = np.zeros((len(held.ids) + 1, 10), np.int64)
-    add_positions(index, np.zeros(3, np.int64), corner, sums)
-    return axis_lengths(sums[1:], grid.spacing or (1.0,) * labels.ndim)
+    add_positions(find_runs(index, nothing), nothing, origin, sums)
+    values, _ = principal_axes(covariances(sums[1:], grid.spacing or (1.0,) * labels.ndim))
+    return axis_lengths(values)

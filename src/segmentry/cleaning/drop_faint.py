@@ -8,7 +8,7 @@ where an object has none, only its mean counts. Intensities are those of the ima
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from segmentry.labelling import lookup
 from segmentry.length import Length
 from segmentry.result import Instances
 from segmentry.step import Cleaner
+
+if TYPE_CHECKING:
+    from segmentry.kernels.intensities import Statistics
 
 __all__ = ["DropFaint"]
 
@@ -51,22 +54,21 @@ class DropFaint(Cleaner):
         index = lookup(labels, instances.ids, np.arange(1, len(instances) + 1, dtype=np.uint32))
         around = grow_labels(index, *self.surroundings.metric(instances.grid)) - index
         pixels = image.read().astype(np.float64)
-        _, mean, _ = _moments(index, pixels, len(instances))
-        count, level, sd = _moments(around, pixels, len(instances))
-        above = mean - level
+        mean = _statistics(index, pixels, len(instances)).mean
+        near = _statistics(around, pixels, len(instances))
+        above = mean - near.mean
         seen = {"bright": above, "dark": -above, "any": np.abs(above)}[self.objects]
-        kept = (seen >= self.min_contrast * sd) | (count == 0)
+        kept = (seen >= self.min_contrast * near.sd) | (near.count == 0)
         if self.min_mean is not None:
             kept &= mean >= self.min_mean
         return instances.keep(kept)
 
 
-def _moments(index: NDArray[np.uint32], pixels: NDArray[np.float64], count: int) -> tuple[NDArray[np.float64], ...]:
-    """Return number, mean and standard deviation of the finite pixels of each object."""
-    from segmentry.kernels.moments import add_intensities
+def _statistics(index: NDArray[np.uint32], pixels: NDArray[np.float64], count: int) -> Statistics:
+    from segmentry.kernels.intensities import add_intensities, empty_sums, statistics
+    from segmentry.kernels.runs import find_runs
 
-    sums = np.zeros((count + 1, 6))
+    sums = empty_sums(pixels.dtype, count)
     shape = (1,) * (3 - index.ndim) + index.shape
-    add_intensities(index.reshape(shape), pixels.reshape(shape), sums)
-    n, mean, squares = sums[1:, :3].T
-    return n, mean, np.sqrt(squares / np.maximum(n, 1))
+    add_intensities(find_runs(index.reshape(shape), np.zeros(3, np.int64)), pixels.reshape(shape), sums)
+    return statistics(sums)

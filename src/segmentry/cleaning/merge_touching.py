@@ -104,12 +104,14 @@ def _faces(instances: Instances) -> Iterator[tuple[int, NDArray[np.uint32], NDAr
 
 def _means(instances: Instances, held: Survey, image: Image) -> NDArray[np.float64]:
     """Return the mean of the finite pixels of each object; NaN where there is none."""
-    from segmentry.kernels.moments import add_intensities
+    from segmentry.kernels.intensities import add_intensities, empty_sums, statistics
+    from segmentry.kernels.runs import find_runs
 
-    sums = np.zeros((len(held.ids) + 1, 6))
+    sums = empty_sums(np.float64, len(held.ids))
     numbers = np.arange(1, len(held.ids) + 1, dtype=np.uint32)
     for region in slabs(instances.grid.spatial_shape):
         index = lookup(np.asarray(instances.labels[region]), held.ids, numbers)
         shape = (1,) * (3 - index.ndim) + index.shape
-        add_intensities(index.reshape(shape), image.read(region).astype(np.float64).reshape(shape), sums)
-    return np.where(sums[1:, 0] > 0, sums[1:, 1], np.nan)
+        pixels = image.read(region).astype(np.float64).reshape(shape)
+        add_intensities(find_runs(index.reshape(shape), np.zeros(3, np.int64)), pixels, sums)
+    return statistics(sums).mean

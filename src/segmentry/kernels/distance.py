@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
 
-__all__ = ["distance_to_background"]
+__all__ = ["distance_to_background", "distances_at"]
 
 #: More steps than any array has: no background was met.
 FAR = np.int32(2**30)
 #: Distances of up to so many pixels are found by shifts, if after the first few of them none is longer.
 SHIFTS = 24
 CHECK = 6
+#: Some places of a line are looked at one by one if that takes fewer steps than so many times its length.
+FEW = 8
 #: Columns that are turned into rows at once.
 BAND = 16
 
@@ -52,6 +54,34 @@ def distance_to_background(mask: NDArray[np.bool_], spacing: Sequence[float]) ->
     return distance
 
 
+def distances_at(places: NDArray[np.bool_], mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float64]:
+    """Return for some pixels only, in raster order, how far the nearest pixel outside a mask is: in double precision.
+
+    Parameters
+    ----------
+    places : (Y, X) or (Z, Y, X) bool array
+        The pixels asked about.
+    mask : bool array of the same shape
+    spacing
+        Pixel size per axis; distances are in its unit.
+
+    Returns
+    -------
+    float64 array; 0 outside the mask, infinite where there is no background at all.
+    """
+    middle = mask.shape[1:-1] or (1,)
+    volume = np.ascontiguousarray(mask).reshape(mask.shape[0], *middle, mask.shape[-1])
+    asked = np.ascontiguousarray(places).reshape(volume.shape)
+    per_plane = np.count_nonzero(asked, axis=(1, 2))
+    found = np.empty(int(per_plane.sum()))
+    if len(found):
+        counts = np.empty(volume.shape, np.int32)
+        _count(volume, counts)
+        squares = np.array([spacing[0], spacing[-2], spacing[-1]], np.float64) ** 2
+        _measure_some(counts, squares, asked, np.cumsum(per_plane) - per_plane, found)
+    return found
+
+
 @compiled
 def _count(mask: NDArray[np.bool_], counts: NDArray[np.int32]) -> None:
     """Count the steps to the last background along the first axis."""
@@ -77,19 +107,86 @@ def _measure(counts: NDArray[np.int32], squares: NDArray[np.float64], distance: 
     best = np.empty(width)
     scratch = np.empty((3, max(height, width) + 3))
     for z in range(depth - 1, -1, -1):
-        for y in range(height):
-            here, carry, row = counts[z, y], carried[y], plane[y]
-            for x in range(width):
-                n = min(here[x], carry[x] + np.int32(1))
-                carry[x] = n
-                row[x] = np.inf if n >= FAR else np.float64(n) * np.float64(n) * squares[0]
-        if height > 1:
-            _columns(plane, squares[1], scratch)
+        _square(counts[z], carried, squares, plane, scratch)
         for y in range(height):
             _nearest(plane[y], squares[2], best, scratch)
             row = distance[z, y]
             for x in range(width):
                 row[x] = np.sqrt(best[x])
+
+
+@compiled
+def _measure_some(
+    counts: NDArray[np.int32],
+    squares: NDArray[np.float64],
+    asked: NDArray[np.bool_],
+    first: NDArray[np.int64],
+    found: NDArray[np.float64],
+) -> None:
+    """Turn counts, back to front, into the distances of the pixels asked about; `first` is the first of each plane."""
+    depth, height, width = counts.shape
+    carried = np.full((height, width), FAR, np.int32)
+    plane = np.empty((height, width))
+    best = np.empty(width)
+    scratch = np.empty((3, max(height, width) + 3))
+    for z in range(depth - 1, -1, -1):
+        _square(counts[z], carried, squares, plane, scratch)
+        n = first[z]
+        for y in range(height):
+            row, line = asked[z, y], plane[y]
+            steps = _steps(row, line, squares[2])
+            if steps < 0:
+                continue
+            if steps > FEW * width:
+                _nearest(line, squares[2], best, scratch)
+            for x in range(width):
+                if row[x]:
+                    found[n] = np.sqrt(best[x] if steps > FEW * width else _nearest_to(line, squares[2], x))
+                    n += 1
+
+
+@compiled
+def _steps(asked: NDArray[np.bool_], line: NDArray[np.float64], square: float) -> float:
+    """Return how many places need to be seen to find the nearest to each place asked about; -1 where there is none."""
+    steps = -1.0
+    for x in range(line.size):
+        if asked[x]:
+            steps = max(steps, 0.0) + min(np.sqrt(line[x] / square), line.size)
+    return steps
+
+
+@compiled
+def _nearest_to(line: NDArray[np.float64], square: float, x: int) -> float:
+    """Find for one place of a line the smallest sum of a value and the squared distance to it, from near to far."""
+    least = line[x]
+    shift = 1
+    while shift * shift * square < least and (shift <= x or x + shift < line.size):
+        if shift <= x:
+            least = min(least, line[x - shift] + shift * shift * square)
+        if x + shift < line.size:
+            least = min(least, line[x + shift] + shift * shift * square)
+        shift += 1
+    return float(least)
+
+
+@compiled
+def _square(
+    counts: NDArray[np.int32],
+    carried: NDArray[np.int32],
+    squares: NDArray[np.float64],
+    plane: NDArray[np.float64],
+    scratch: NDArray[np.float64],
+) -> None:
+    """Find the squared distances of a plane along all axes but the last, given the counts carried from behind it."""
+    height, width = plane.shape
+    for y in range(height):
+        here, carry, row = counts[y], carried[y], plane[y]
+        for x in range(width):
+            n = min(here[x], carry[x] + np.int32(1))
+            carry[x] = n
+            row[x] = np.inf if n >= FAR else np.float64(n) * np.float64(n) * squares[0]
+    if height > 1:
+        _columns(plane, squares[1], scratch)
 
 
 @compiled

@@ -1,4 +1,7 @@
-"""Sums over the pixels of each object: how many, where, how bright. One pass over labels and one channel."""
+"""Where the pixels of each object lie: sums of positions and of their products, and the axes that follow from them.
+
+Sums are those of whole runs, by the formulas for sums of powers of consecutive integers.
+"""
 
 from __future__ import annotations
 
@@ -9,79 +12,97 @@ from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
 
-__all__ = ["add_intensities", "add_positions", "axis_lengths"]
+__all__ = ["CUBES", "SQUARES", "add_cubes", "add_positions", "axis_lengths", "covariances", "principal_axes"]
+
+#: Which axes (0: Z, 1: Y, 2: X) the products are of, in the order of the sums.
+SQUARES = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
+CUBES = (
+    (0, 0, 0), (1, 1, 1), (2, 2, 2), (0, 0, 1), (0, 0, 2), (0, 1, 1), (1, 1, 2), (0, 2, 2), (1, 2, 2), (0, 1, 2),
+)  # fmt: skip
+
+#: Variances below this share of the largest are rounding errors of 0.
+NOTHING = 1e-14
+#: Coordinates of unit vectors below this are rounding errors of 0.
+ALONG = 1e-9
+#: Tensors of three axes need about six rounds to be diagonal to this precision.
+ROUNDS, PRECISION = 30, 1e-16
 
 
 @compiled
 def add_positions(
-    index: NDArray[np.uint32], start: NDArray[np.int64], corner: NDArray[np.int64], sums: NDArray[np.int64]
-) -> None:
-    """Add the positions of pixels, and their products, to the sums of their objects.
+    runs: NDArray[np.int32], start: NDArray[np.int64], origin: NDArray[np.int64],
+    sums: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Add the positions of pixels, and the products of two of their coordinates, to the sums of their objects.
 
     Parameters
     ----------
-    index : (Z, Y, X) array
-        Number of the object at each pixel, 1 … n; 0 where there is none.
-    start : (3,) position of the first pixel of `index` in the whole
-    corner : (n + 1, 3) position from which the pixels of each object are counted, so that sums stay small
+    runs : (m, 5) array
+        As :func:`segmentry.kernels.runs.find_runs` gives them.
+    start : (3,) position in the whole of what the runs count from
+    origin : (n + 1, 3) position from which the pixels of each object are counted, near it so that sums stay small
     sums : (n + 1, 10) array that is added to
         Pixels; z, y, x; zz, yy, xx; zy, zx, yx.
     """
-    depth, height, width = index.shape
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                k = index[z, y, x]
-                if k == 0:
-                    continue
-                dz = z + start[0] - corner[k, 0]
-                dy = y + start[1] - corner[k, 1]
-                dx = x + start[2] - corner[k, 2]
-                row = sums[k]
-                row[0] += 1
-                row[1] += dz
-                row[2] += dy
-                row[3] += dx
-                row[4] += dz * dz
-                row[5] += dy * dy
-                row[6] += dx * dx
-                row[7] += dz * dy
-                row[8] += dz * dx
-                row[9] += dy * dx
+    for run in range(len(runs)):
+        k, first, last = runs[run, 0], np.int64(runs[run, 3]), np.int64(runs[run, 4])
+        z, y = np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        n = last - first
+        dz = z + start[0] - origin[k, 0]
+        dy = y + start[1] - origin[k, 1]
+        a = first + start[2] - origin[k, 2]
+        b = a + n
+        line = n * (a + b - 1) // 2
+        total = sums[k]
+        total[0] += n
+        total[1] += n * dz
+        total[2] += n * dy
+        total[3] += line
+        total[4] += n * dz * dz
+        total[5] += n * dy * dy
+        total[6] += ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) // 6
+        total[7] += n * dz * dy
+        total[8] += line * dz
+        total[9] += line * dy
 
 
 @compiled
-def add_intensities(index: NDArray[np.uint32], pixels: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
-    """Add intensities to the sums of their objects; values that are not finite don't count.
+def add_cubes(
+    runs: NDArray[np.int32], start: NDArray[np.int64], origin: NDArray[np.int64],
+    sums: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Add the products of three coordinates to the sums of their objects, as :func:`add_positions` those of two.
 
     Parameters
     ----------
-    index : (Z, Y, X) array
-        Number of the object at each pixel, 1 … n; 0 where there is none.
-    pixels : float64 array of the same shape
-    sums : (n + 1, 6) array that is added to
-        Pixels, running mean, running sum of squared differences from it (Welford 1962), lowest, highest, sum.
+    sums : (n + 1, 10) array that is added to, in the order of `CUBES`
+        Whole numbers: exact up to 2**53.
     """
-    depth, height, width = index.shape
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                k = index[z, y, x]
-                value = pixels[z, y, x]
-                if k == 0 or not np.isfinite(value):
-                    continue
-                row = sums[k]
-                row[0] += 1
-                step = value - row[1]
-                row[1] += step / row[0]
-                row[2] += step * (value - row[1])
-                row[3] = min(row[3], value)
-                row[4] = max(row[4], value)
-                row[5] += value
+    for run in range(len(runs)):
+        k, first, last = runs[run, 0], np.int64(runs[run, 3]), np.int64(runs[run, 4])
+        z, y = np.int64(runs[run, 1]), np.int64(runs[run, 2])
+        dz = np.float64(z + start[0] - origin[k, 0])
+        dy = np.float64(y + start[1] - origin[k, 1])
+        a = np.float64(first + start[2] - origin[k, 2])
+        n = np.float64(last - first)
+        b = a + n
+        line = n * (a + b - 1) / 2
+        square = ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) / 6
+        total = sums[k]
+        total[0] += n * dz * dz * dz
+        total[1] += n * dy * dy * dy
+        total[2] += (b * (b - 1) / 2) ** 2 - (a * (a - 1) / 2) ** 2
+        total[3] += n * dz * dz * dy
+        total[4] += line * dz * dz
+        total[5] += n * dz * dy * dy
+        total[6] += line * dy * dy
+        total[7] += square * dz
+        total[8] += square * dy
+        total[9] += line * dz * dy
 
 
-def axis_lengths(sums: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[np.float64]:
-    """Return the full lengths of the axes of the ellipse or ellipsoid with the second moments of each object.
+def covariances(sums: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[np.float64]:
+    """Return how the pixel centres of each object spread along the axes, and with each other.
 
     Parameters
     ----------
@@ -92,15 +113,90 @@ def axis_lengths(sums: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[n
 
     Returns
     -------
-    (n, axes) array, the longest axis first
+    (n, axes, axes) array, of squares of the unit of `spacing`
     """
     ndim = len(spacing)
     count = np.maximum(sums[:, 0], 1).astype(np.float64)
     mean = sums[:, 1:4] / count[:, None]
     product = np.zeros((len(sums), 3, 3))
-    for k, (i, j) in enumerate([(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]):
+    for k, (i, j) in enumerate(SQUARES):
         product[:, i, j] = product[:, j, i] = sums[:, 4 + k] / count - mean[:, i] * mean[:, j]
     scale = np.array(spacing, np.float64)
-    covariance = product[:, 3 - ndim :, 3 - ndim :] * scale[:, None] * scale[None, :]
-    values = np.linalg.eigvalsh(covariance)[:, ::-1] if len(sums) else np.zeros((0, ndim))
-    return np.asarray(np.sqrt(np.maximum(values, 0) * (16 if ndim == 2 else 20)))
+    return np.ascontiguousarray(product[:, 3 - ndim :, 3 - ndim :] * (scale[:, None] * scale[None, :]))
+
+
+def principal_axes(tensors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the eigenvalues of symmetric tensors that have none below 0, largest first, and the eigenvectors.
+
+    Parameters
+    ----------
+    tensors : (n, axes, axes) array
+
+    Returns
+    -------
+    values : (n, axes) array
+        Those that differ from 0 by rounding errors are 0.
+    vectors : (n, axes, axes) array
+        ``vectors[i, :, k]`` belongs to ``values[i, k]``; its first coordinate that is not 0 is positive.
+    """
+    turned, vectors = tensors.copy(), np.zeros(tensors.shape)
+    _diagonalise(turned, vectors)
+    values = np.diagonal(turned, axis1=1, axis2=2)
+    order = np.argsort(-values, axis=1, kind="stable")
+    values = np.take_along_axis(values, order, axis=1)
+    values = np.where(values > NOTHING * values[:, :1], values, 0.0)
+    vectors = np.take_along_axis(vectors, order[:, None, :], axis=2)
+    first = np.argmax(np.abs(vectors) > ALONG, axis=1)[:, None, :]
+    return values, vectors * np.where(np.take_along_axis(vectors, first, axis=1) < 0, -1.0, 1.0)
+
+
+def axis_lengths(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the full lengths of the axes of the ellipse or ellipsoid with these variances along its axes.
+
+    Parameters
+    ----------
+    values : (n, 2) or (n, 3) array
+    """
+    return np.asarray(np.sqrt(values * (16 if values.shape[1] == 2 else 20)))
+
+
+@compiled
+def _diagonalise(tensors: NDArray[np.float64], vectors: NDArray[np.float64]) -> None:
+    """Turn each tensor about two axes at a time until it is diagonal (Jacobi 1846, doi:10.1515/crll.1846.30.51)."""
+    size = tensors.shape[1]
+    for i in range(len(tensors)):
+        tensor, vector = tensors[i], vectors[i]
+        for p in range(size):
+            vector[p, p] = 1.0
+        turned, rounds = True, 0
+        while turned and rounds < ROUNDS:
+            turned = False
+            rounds += 1
+            for p in range(size - 1):
+                for q in range(p + 1, size):
+                    if abs(tensor[p, q]) > PRECISION * np.sqrt(abs(tensor[p, p] * tensor[q, q])):
+                        _turn(tensor, vector, p, q)
+                        turned = True
+
+
+@compiled
+def _turn(tensor: NDArray[np.float64], vector: NDArray[np.float64], p: int, q: int) -> None:
+    """Turn a tensor in the plane of two axes so that they no longer depend on each other."""
+    shared = tensor[p, q]
+    ratio = (tensor[q, q] - tensor[p, p]) / (2 * shared)
+    tangent = 1 / (abs(ratio) + np.sqrt(ratio * ratio + 1))
+    if ratio < 0:
+        tangent = -tangent
+    cosine = 1 / np.sqrt(tangent * tangent + 1)
+    sine = tangent * cosine
+    tensor[p, p] -= tangent * shared
+    tensor[q, q] += tangent * shared
+    tensor[p, q] = tensor[q, p] = 0.0
+    for k in range(len(tensor)):
+        if k not in (p, q):
+            one, other = tensor[k, p], tensor[k, q]
+            tensor[k, p] = tensor[p, k] = cosine * one - sine * other
+            tensor[k, q] = tensor[q, k] = sine * one + cosine * other
+        one, other = vector[k, p], vector[k, q]
+        vector[k, p] = cosine * one - sine * other
+        vector[k, q] = sine * one + cosine * other

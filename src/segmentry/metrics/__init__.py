@@ -1,20 +1,25 @@
 """Scores of a result against the truth, each with its definition."""
 
-from segmentry.metrics.objects import Matching, average_precision, f1, match_objects, precision, recall
-from segmentry.metrics.pixels import dice, iou
-from segmentry.metrics.report import DEFINITIONS, THRESHOLDS, evaluate_images, evaluate_set
+from segmentry.metrics.comparison import compare
+from segmentry.metrics.evidence import Evidence, check_fit
+from segmentry.metrics.matching import Matching, match_objects
+from segmentry.metrics.metric import Metric, Ratio, metric, metrics
+from segmentry.metrics.scores import THRESHOLDS, ImageScores, SetScores, evaluate_images, evaluate_set, score
 
 __all__ = [
-    "DEFINITIONS",
     "THRESHOLDS",
+    "Evidence",
+    "ImageScores",
     "Matching",
-    "average_precision",
-    "dice",
+    "Metric",
+    "Ratio",
+    "SetScores",
+    "check_fit",
+    "compare",
     "evaluate_images",
     "evaluate_set",
-    "f1",
-    "iou",
     "match_objects",
-    "precision",
-    "recall",
+    "metric",
+    "metrics",
+    "score",
 ]

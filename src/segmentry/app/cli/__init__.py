@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from segmentry import __version__
-from segmentry.app.cli import about, files, segment, trials
+from segmentry.app.cli import about, files, judge, measuring, segment, trials
 from segmentry.app.cli.console import complain, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
@@ -34,8 +34,10 @@ app = App(
 for command in (
     segment.segment,
     about.methods,
-    files.evaluate,
-    files.measure,
+    about.metrics,
+    about.properties,
+    judge.evaluate,
+    measuring.measure,
     files.convert,
     files.clean,
     files.check,

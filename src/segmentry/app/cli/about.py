@@ -11,7 +11,7 @@ from segmentry.app.cli.console import print_json, show_table
 if TYPE_CHECKING:
     from segmentry.step import Step
 
-__all__ = ["doctor", "methods"]
+__all__ = ["doctor", "methods", "metrics", "properties"]
 
 _TITLES = {
     "method": "Methods",
@@ -72,6 +72,59 @@ def methods(
     return print("\nsegmentry methods NAME explains one, with its parameters and its source.")
 
 
+def metrics(
+    name: Annotated[str | None, Parameter(name="NAME")] = None,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """List all scores of `segmentry evaluate` with range and definition, or explain one.
+
+    Parameters
+    ----------
+    name
+        A score to explain.
+    json
+        Print as JSON.
+    """
+    from segmentry.metrics import metrics as all_metrics
+
+    known = all_metrics()
+    facts = {
+        m.name: {"about": m.function.__module__.rpartition(".")[2], "range": m.range, "unit": m.unit,
+                 "definition": m.definition, "caveat": m.caveat, "source": m.source}
+        for m in known.values()
+    }  # fmt: skip
+    _tell("score", name, json, facts, {m.name: m.function.__module__ for m in known.values()}, ("range", "definition"))
+
+
+def properties(
+    name: Annotated[str | None, Parameter(name="NAME")] = None,
+    /,
+    *,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """List all properties that `segmentry measure` can measure, with unit and definition, or explain one.
+
+    Parameters
+    ----------
+    name
+        A property to explain.
+    json
+        Print as JSON.
+    """
+    from segmentry.analysis.property import properties as all_properties
+
+    known = all_properties()
+    facts = {
+        p.name: {"family": p.family, "unit": p.unit, "default": "yes" if p.by_default else "no",
+                 "definition": p.definition, "source": p.source}
+        for p in known.values()
+    }  # fmt: skip
+    modules = {p.name: p.function.__module__ for p in known.values()}
+    _tell("property", name, json, facts, modules, ("unit", "default", "definition"))
+
+
 def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
     """Show versions, devices, memory, file formats, and what each extra would add.
 
@@ -125,6 +178,39 @@ def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
         [e, x["adds"], x["installed"] or f"no: pip install 'segmentry[{e}]'"] for e, x in report["extras"].items()
     ]
     return show_table("\nExtras", ["extra", "adds", "installed"], extras)
+
+
+def _tell(
+    what: str,
+    name: str | None,
+    as_json: bool,
+    facts: dict[str, dict[str, str]],
+    modules: dict[str, str],
+    columns: tuple[str, ...],
+) -> None:
+    """Print all that is known of one thing, or a table of all for each of their modules."""
+    from segmentry.errors import UnknownNameError, nearest
+
+    if name is not None:
+        if name not in facts:
+            raise UnknownNameError(f"no {what} is called {name!r}{nearest(name, facts)}")
+        if as_json:
+            return print_json({"name": name, **facts[name]})
+        print(f"{name}: {facts[name]['definition']}\n")
+        return show_table("", ["", ""], [[k, v] for k, v in facts[name].items() if v and k != "definition"])
+    if as_json:
+        return print_json(facts)
+    for module in dict.fromkeys(modules.values()):
+        rows = [[n, *(facts[n][c] for c in columns)] for n in facts if modules[n] == module]
+        show_table(f"\n{_title_of(module)}", ["name", *columns], rows)
+    return None
+
+
+def _title_of(module: str) -> str:
+    """Return the first line of what a module says of itself."""
+    import sys
+
+    return (sys.modules[module].__doc__ or module).strip().partition("\n")[0]
 
 
 def _explain(step: type[Step], as_json: bool) -> None:

@@ -62,7 +62,7 @@ def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
         table.add_column(column, no_wrap=i == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = Console(markup=False) if sys.stdout.isatty() else Console(markup=False, width=140)
     console.print(table)
 
 

@@ -1,8 +1,7 @@
-"""Commands on files that exist: judge, measure, convert, clean, check."""
+"""Commands on files that exist: convert, clean, check."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,89 +9,7 @@ from cyclopts import Parameter
 
 from segmentry.app.cli.console import counted, note, print_json, show_table
 
-__all__ = ["check", "clean", "convert", "evaluate", "measure"]
-
-
-def evaluate(
-    predicted: Annotated[Path, Parameter(name="PREDICTED")],
-    truth: Annotated[Path, Parameter(name="TRUTH")],
-    /,
-    *,
-    json: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Score labels against the truth: Dice, IoU, AP at IoU 0.50 to 0.95, F1, precision and recall.
-
-    Parameters
-    ----------
-    predicted
-        Label file, folder of them, or output folder of `segmentry segment`.
-    truth
-        Label file, or folder of files with the same names.
-    json
-        Print all counts, scores and definitions as JSON.
-    """
-    from segmentry.evaluation import evaluate as judge
-
-    report = judge(predicted, truth)
-    if json:
-        return print_json(report)
-    pooled, mean = report["pooled"], report["mean_over_images"]
-    rows = [[name, f"{pooled[name]:.4f}", f"{mean[name]:.4f}", what] for name, what in report["definitions"].items()
-            if name != "ap"]  # fmt: skip
-    for key in pooled["ap"]:
-        rows.append([f"AP at {key}", f"{pooled['ap'][key]:.4f}", f"{mean['ap'][key]:.4f}", ""])
-    rows[-len(pooled["ap"])][-1] = report["definitions"]["ap"]
-    images = report["n_images"]
-    title = f"{counted(images, 'image')}, {counted(pooled['n_predicted'], 'object')} against {pooled['n_true']:,}"
-    return show_table(title, ["score", "pooled", "mean over images", "definition"], rows)
-
-
-def measure(
-    labels: Annotated[Path, Parameter(name="LABELS")],
-    /,
-    *,
-    image: Path | None = None,
-    out: Annotated[str, Parameter(name=["--out", "-o"])] = "-",
-    spacing: str | None = None,
-    planes: Annotated[bool, Parameter(negative="")] = False,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Measure objects: position, size, shape and intensity, one row each.
-
-    Parameters
-    ----------
-    labels
-        Label file.
-    image
-        Image whose intensities are measured; all its channels are.
-    out
-        Table to write (.csv), or - for standard output.
-    spacing
-        Pixel size instead of that in the label file: `0.5,0.2,0.2um`.
-    planes
-        Measure areas in each plane of a volume.
-    overwrite
-        Replace a table that exists.
-    """
-    from dataclasses import replace
-
-    from segmentry.analysis.measure import Measure
-    from segmentry.app.cli.arguments import make_options
-    from segmentry.image import Image
-    from segmentry.io import read, read_labels, written_whole
-
-    found = read_labels(labels)
-    if spacing is not None:
-        grid = make_options(spacing).applied(Image(found.labels, found.grid)).grid
-        found = replace(found, grid=grid)
-    table = Measure(planes=planes).analyse(found, read(image) if image else None)
-    text = table.to_csv(index=False, lineterminator="\n")
-    if out == "-":
-        sys.stdout.write(text)
-        return
-    with written_whole(Path(out), overwrite) as aside:
-        aside.write_text(text, "utf-8")
-    note(f"{len(table):,} rows in {out}")
+__all__ = ["check", "clean", "convert"]
 
 
 def convert(
@@ -174,6 +91,7 @@ def check(
     /,
     *,
     axes: str | None = None,
+    table: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Look for fragments, holes, single pixels and wrong ids in labels, and say what mends them.
@@ -186,13 +104,15 @@ def check(
         Label file.
     axes
         What the axes are where the file does not say or is wrong: `TYX`, `ZYX` …
+    table
+        Table that should be of these labels: whether it still is.
     json
         Print as JSON.
     """
     from segmentry.app.cli.arguments import make_options
     from segmentry.conversion import check_file
 
-    report = check_file(labels, make_options(axes=axes))
+    report = check_file(labels, make_options(axes=axes), table)
     if json:
         print_json(report.to_dict())
         return int(not report.fine)
