@@ -34,7 +34,8 @@ def main() -> None:
         ids = sorted(row["id"] for row in csv.DictReader(file) if row["modality"] == "fluorescence")
     tuned = set(ids[::4])
     chosen = [i for i in ids if (i in tuned) == given.tuning]
-    names = given.methods.split(",") if given.methods else [*recipes(), *catalog.names("method")]
+    untrained = [name for name in catalog.names("method") if not catalog.step("method", name).trained]
+    names = given.methods.split(",") if given.methods else [*recipes(), *untrained]
     print(f"{len(chosen)} images\n")
     print("| method | AP .50 pooled | AP .75 pooled | AP .50 mean | AP .75 mean | objects | s per image |")
     print("|---|---|---|---|---|---|---|")

@@ -9,6 +9,7 @@ from pathlib import Path
 from cases import loop_cases, whole_cases
 from clustering import clustering_cases
 from denoising import denoising_cases
+from forests import forest_cases
 from graphs import graph_cases
 from harness import REPEATS, peak_memory, row
 from measuring import measuring_cases
@@ -41,6 +42,7 @@ def main() -> None:
         denoising_cases,
         clustering_cases,
         graph_cases,
+        forest_cases,
     ):
         for case in cases():
             print(row(case), flush=True)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,19 @@ import numpy as np
 import yaml
 
 from segmentry import Image, catalog
+from segmentry.cleaning.drop_small import DropSmall
 from segmentry.errors import SegmentryError
+from segmentry.filters.pixel_probability import PixelProbability
 from segmentry.image import Grid
+from segmentry.methods.pixel_classifier import PixelClassifier
 from segmentry.metrics import metrics
 from segmentry.picture import draw_overview
+from segmentry.pixel_classification import PixelModel
 from segmentry.recipe import Recipe
 from segmentry.result import Instances
+from segmentry.run import run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
+from segmentry.strokes import Strokes, train_pixels
 
 ROOT = Path(__file__).parent.parent
 PAGES = Path(__file__).parent / "generated"
@@ -146,7 +153,7 @@ def _calls(step: type[Step]) -> str:
     """Return how a step is called from each face, with one of its parameters where it has any."""
     given = [p for p in step.parameters() if p.default is not None]
     given.sort(key=lambda p: isinstance(p.default, str))
-    settings = {p.name: p.default for p in given[:1]}
+    settings = {"model": "model.safetensors"} if step.trained else {p.name: p.default for p in given[:1]}
     text = "".join(f"{key}={_plain(value)}" for key, value in settings.items())
     python = "".join(f"{key}={value!r}" for key, value in settings.items()).replace("'", '"')
     made = f"{step.__name__}({python})"
@@ -185,11 +192,11 @@ def _facts(step: type[Step]) -> str:
         rows.append(["gives", GIVES[step.task]])
         rows.append(["works in", " and ".join(f"{n}D" for n in step.dimensions)])
         rows.append(["sees", "all channels at once" if step.colour else "one channel"])
-        whole = step().halo(Grid("YX", (9, 9))) is None
+        whole = not step.trained and step().halo(Grid("YX", (9, 9))) is None
         rows.append(["large images", "needs the whole image in memory" if whole else "in tiles, with the same result"])
     elif issubclass(step, Filter):
         rows.append(["large images", "piece by piece, with the same result"])
-    if learned:
+    if learned and not step.trained:
         rows.append(["learns from the whole image", " ".join(str(f.description) for f in learned)])
     if step.source:
         rows.append(["source", _linked(step.source)])
@@ -209,6 +216,8 @@ def _columns(step: type[Analysis]) -> str:
 def _picture(step: type[Step]) -> tuple[Any, str]:
     """Return a picture of what a step does by default, and its caption; none where it needs more than it has here."""
     try:
+        if step in (PixelClassifier, PixelProbability):
+            return _picture_of_trained(step)
         if issubclass(step, Segmenter):
             return _picture_of_method(step)
         if issubclass(step, Filter):
@@ -229,6 +238,32 @@ def _sample(step: type[Step]) -> Image:
     return Image.from_array(skimage.data.coins(), "YX")
 
 
+@cache
+def _coin_model() -> PixelModel:
+    """Return what was learned of coins from lines across some of them, and beside them."""
+    import skimage.data
+    from scipy.ndimage import binary_dilation, binary_erosion
+
+    coins = Image.from_array(skimage.data.coins(), "YX")
+    recipe = {"segmentry": 1, "filters": COINS, "method": {"otsu": {}}, "cleaning": ["fill_holes"]}
+    found = np.asarray(Recipe.from_dict(recipe).run(coins).instances.labels) > 0
+    strokes = np.where(binary_erosion(found, iterations=3), 2, np.where(binary_dilation(found, iterations=3), 0, 1))
+    strokes[np.arange(len(strokes)) % 20 > 0] = 0
+    return train_pixels(Strokes.of(coins, strokes), names=("background", "coin"))
+
+
+def _picture_of_trained(step: type[Step]) -> tuple[Any, str]:
+    """Return a picture of a step that tells pixels apart, with a model of coins."""
+    import skimage.data
+
+    image = Image.from_array(skimage.data.coins(), "YX")
+    about = "With a model that learned from lines across some of these coins."
+    if issubclass(step, PixelProbability):
+        return _compared(image, step.with_model(_coin_model()).apply(image), step.name), about
+    outcome = run(PixelClassifier.with_model(_coin_model()), image, cleaners=[DropSmall()])
+    return draw_overview(image, outcome.instances, f"{step.name}, {len(outcome.instances):,} objects"), about
+
+
 def _picture_of_method(step: type[Segmenter]) -> tuple[Any, str]:
     image = _sample(step)
     recipe = Recipe.from_dict({"segmentry": 1, "filters": [] if step.colour else COINS, "method": {step.name: {}}})
@@ -243,13 +278,18 @@ def _picture_of_filter(step: type[Filter]) -> tuple[Any, str]:
     if not step.colour:
         noise = np.random.default_rng(0).normal(0, 12, image.grid.shape)
         image = Image(image.read()[:, :250] + noise[:, :250], Grid("YX", (image.grid.shape[0], 250), (1.0, 1.0), "um"))
-    after = step().apply(image)
-    nothing = [
-        Instances.from_labels(np.zeros(i.grid.spatial_shape, np.uint32), i.grid.without("C")) for i in (image, after)
-    ]
-    panels = [draw_overview(i, n, w) for i, n, w in zip((image, after), nothing, ("before", step.name), strict=True)]
     seen = "a stained section" if step.colour else "coins with noise"
-    return _beside(panels), f"Before and after, with its default parameters, on {seen}."
+    picture = _compared(image, step().apply(image), step.name)
+    return picture, f"Before and after, with its default parameters, on {seen}."
+
+
+def _compared(before: Image, after: Image, name: str) -> Any:
+    """Return an image and what became of it, side by side."""
+    nothing = [
+        Instances.from_labels(np.zeros(i.grid.spatial_shape, np.uint32), i.grid.without("C")) for i in (before, after)
+    ]
+    pairs = zip((before, after), nothing, ("before", name), strict=True)
+    return _beside([draw_overview(image, empty, title) for image, empty, title in pairs])
 
 
 def _picture_of_cleaner(step: type[Cleaner]) -> tuple[Any, str]:
@@ -280,7 +320,7 @@ def _linked(text: str) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, bool | None):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or '""'
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -93,6 +94,15 @@ def options_of(command):
     return [] if command.startswith("-") else app[command].assemble_argument_collection()
 
 
+@cache
+def projects():
+    """Return what makes projects of ilastik for the tests of their reader."""
+    place = importlib.util.spec_from_file_location("ilastik_projects", ROOT / "tests" / "io" / "ilastik_projects.py")
+    module = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A folder with the files that the tutorials speak of."""
@@ -107,6 +117,9 @@ def workplace(tmp_path, monkeypatch):
         image = sample_image("YX", "u1", seed=seed)
         write(f"images/{name}.png", image)
         write_labels(f"truth/{name}.png", Instances.from_labels(np.asarray(image.read() > 60, np.uint8)))
+    with h5py.File(projects().embedded(tmp_path / "project.ilp"), "a") as project:
+        marks = np.repeat([1, 2], 8).reshape(1, 4, 4)
+        projects().add_block(project["PixelClassification"], 0, 0, (0, 3, 5), marks, "cyx")
     return tmp_path
 
 

@@ -7,21 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from segmentry.analysis.compartments import measure_compartments
 from segmentry.analysis.measure import Measure, stale
-from segmentry.errors import InputError
+from segmentry.errors import InputError, OutputError
+from segmentry.ilastik import pixel_model, recipe_content
 from segmentry.image import Image
-from segmentry.io import formats, read, read_labels, read_provenance, read_table, write, write_labels
+from segmentry.io import formats, read, read_labels, read_provenance, read_table, write, write_labels, written_whole
+from segmentry.io.ilastik_project import read_project
 from segmentry.io.tables import SHA256
 from segmentry.job import Options
+from segmentry.recipe import VERSION
 from segmentry.result import Instances
 from segmentry.step import Cleaner
+from segmentry.trained import file_sha256, save_pixel_model
 from segmentry.validation import Finding, Report, validate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["check_file", "clean_file", "convert_file", "measure_file"]
+__all__ = ["check_file", "clean_file", "convert_file", "convert_project", "measure_file"]
 
 
 def convert_file(
@@ -46,6 +52,32 @@ def convert_file(
     image = options.applied(given) if options else given
     write(target, image, kind=image.kind, overwrite=overwrite)
     return image
+
+
+def convert_project(source: Path, target: Path, *, overwrite: bool = False) -> list[str]:
+    """Write the recipe that a project of ilastik means, and its classifier beside it; return what is left out.
+
+    The model is called like the recipe, with the suffix ``.safetensors``.
+
+    Raises
+    ------
+    SegmentryError
+        When the project can't be read or has no classifier, or a file exists.
+    """
+    project = read_project(source)
+    model = pixel_model(project)
+    place = target.with_suffix(".safetensors")
+    if target.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise OutputError(f"{target.name}: a project becomes a recipe: name a .yaml file")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already: choose another name, or allow it to be overwritten")
+    save_pixel_model(place, model, overwrite=overwrite)
+    content, left = recipe_content(project, place.name, file_sha256(place))
+    with written_whole(target, overwrite) as aside:
+        aside.write_text(
+            yaml.safe_dump({"segmentry": VERSION, **content}, sort_keys=False, allow_unicode=True), "utf-8"
+        )
+    return left
 
 
 def clean_file(

@@ -30,6 +30,9 @@ class Mender(Protocol):
     def renumbers(self) -> bool: ...
 
     @property
+    def sorts(self) -> bool: ...
+
+    @property
     def splits(self) -> bool: ...
 
     def halo(self, grid: Grid, /) -> tuple[int, ...]: ...
@@ -39,6 +42,8 @@ class Mender(Protocol):
     def within(self, window: Region, /) -> Self: ...
 
     def clean(self, instances: Instances, image: Image | None, /) -> Instances: ...
+
+    def sort(self, instances: Instances, image: Image | None, /) -> Instances: ...
 
 
 def mend(
@@ -66,6 +71,8 @@ def mend(
     tick
         Called with the number of pixels done.
     """
+    if cleaner.sorts:
+        return cleaner.sort(instances, image)
     grid = instances.grid
     labels: Store = np.zeros(grid.shape, np.uint32) if into is None else into
     if cleaner.renumbers:

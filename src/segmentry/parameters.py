@@ -61,7 +61,7 @@ def _kind(item: dict[str, Any]) -> str:
         return " or ".join("none" if k == "null" else k for k in dict.fromkeys(kinds))
     if item.get("type") == "array":
         return "list"
-    return "text with a unit" if "pattern" in item else str(item.get("type", "any"))
+    return "text with a unit" if "pattern" in item and item.get("default") != "" else str(item.get("type", "any"))
 
 
 def _bounds(item: dict[str, Any]) -> str:

@@ -28,9 +28,12 @@ from numpy.typing import NDArray
 
 from segmentry import catalog
 from segmentry.errors import InputError, ParameterError, SegmentryError, UnknownNameError, nearest, one_line
+from segmentry.ilastik import recipe_content
 from segmentry.image import Image
+from segmentry.io.ilastik_project import read_project
 from segmentry.run import Outcome, run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
+from segmentry.trained import file_sha256
 
 __all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "recipes", "segment"]
 
@@ -76,7 +79,9 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Recipe:
-        """Return the recipe in a YAML or JSON file.
+        """Return the recipe in a YAML or JSON file, or the one that a project of ilastik means.
+
+        Models that a recipe names by a relative path lie beside it, or in the working directory.
 
         Raises
         ------
@@ -84,6 +89,9 @@ class Recipe:
             When the file can't be read or is no recipe, with the path of the key that is wrong.
         """
         path = Path(path)
+        if path.suffix.lower() == ".ilp":
+            content, _ = recipe_content(read_project(path), str(path.resolve()), file_sha256(path))
+            return cls.from_dict({"segmentry": VERSION, **content})
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise InputError(f"{path} is larger than a recipe can be ({LARGEST_FILE:,} bytes)")
@@ -91,7 +99,7 @@ class Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"recipe {path} can't be read: {one_line(error)}") from error
         try:
-            return cls.parse(text)
+            return cls.from_dict(_located(_content(text), path.parent))
         except SegmentryError as error:
             raise type(error)(f"recipe {path}: {error}") from error
 
@@ -117,13 +125,7 @@ class Recipe:
         InputError, ParameterError, UnknownNameError
             When it is not YAML, or a key, a name or a value is wrong.
         """
-        try:
-            if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-                raise InputError("references (*name) are not allowed in a recipe")
-            content = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise InputError(f"not valid YAML: {one_line(error)}") from error
-        return cls.from_dict(content)
+        return cls.from_dict(_content(text))
 
     @classmethod
     def from_dict(cls, content: Any) -> Recipe:
@@ -224,6 +226,28 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
         pairs = enumerate(zip(one, other, strict=True))
         return [line for i, (a, b) in pairs for line in differences(a, b, f"{path}[{i}]")]
     return [] if one == other else [f"{path}: {_shown(one)} → {_shown(other)}"]
+
+
+def _content(text: str) -> Any:
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise InputError("references (*name) are not allowed in a recipe")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"not valid YAML: {one_line(error)}") from error
+
+
+def _located(content: Any, folder: Path) -> Any:
+    """Return plain data in which the models that lie in a folder have their whole paths."""
+    if isinstance(content, list):
+        return [_located(item, folder) for item in content]
+    if not isinstance(content, dict):
+        return content
+    found = {key: _located(value, folder) for key, value in content.items()}
+    model = found.get("model")
+    if isinstance(model, str) and model and (folder / model).is_file():
+        found["model"] = str((folder / model).resolve())
+    return found
 
 
 def _written(step: Step) -> dict[str, Any]:

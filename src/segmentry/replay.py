@@ -101,6 +101,8 @@ def replay(
             else:
                 found.differences.append(_how(name, there, again / name, recorded))
     if found.differences:
+        learned = (dict(record.get("learned") or {}), fresh["learned"])
+        found.differences += differences(*learned, "learned")
         changed = differences(record["versions"], fresh["versions"])
         found.differences += [f"version of {line}" for line in changed]
     return found

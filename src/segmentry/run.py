@@ -318,7 +318,8 @@ class _Job:
                 stuff = np.where(np.asarray(result.things.labels[region]) > 0, 0, np.asarray(old.classes[region]))
                 part = np.where(part > 0, part, stuff)
             classes[region] = part
-        semantic = Semantic(classes, old.grid, old.names, old.probabilities)
+        same = cleaned.names == old.names
+        semantic = Semantic(classes, old.grid, cleaned.names, old.probabilities if same else None)
         return semantic if isinstance(result, Semantic) else Panoptic(semantic, cleaned)
 
 

@@ -36,6 +36,8 @@ class Step(BaseModel):
         The step's name on the command line and in recipes: that of its module.
     source
         Where the algorithm was published (DOI), empty for what is common knowledge.
+    trained
+        Whether it needs a model that was trained, which its parameter ``model`` names; without, it refuses.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
@@ -43,6 +45,7 @@ class Step(BaseModel):
     name: ClassVar[str]
     kind: ClassVar[Literal["filter", "method", "cleaner", "analysis"]]
     source: ClassVar[str] = ""
+    trained: ClassVar[bool] = False
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -221,6 +224,8 @@ class Cleaner(Step):
     ----------------
     renumbers
         Whether the step does nothing but give fresh ids, over all time points; no other step changes an id.
+    sorts
+        Whether the step does nothing but say of which class objects are, in :meth:`sort`, of all time points at once.
     splits
         Whether an object may become several: one part keeps the id, the others get ids above the highest; every part
         lies within the object that it was of. Other steps give no new ids.
@@ -228,6 +233,7 @@ class Cleaner(Step):
 
     kind = "cleaner"
     renumbers: ClassVar[bool] = False
+    sorts: ClassVar[bool] = False
     splits: ClassVar[bool] = False
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
@@ -259,6 +265,18 @@ class Cleaner(Step):
         image
             The channel to measure, on the same grid, where :meth:`needs_image` is true; :meth:`apply` and
             :func:`segmentry.run.run` see to that. Values may not be finite.
+        """
+        raise NotImplementedError
+
+    def sort(self, instances: Instances, image: Image | None = None) -> Instances:
+        """Return the same objects with other classes, where :attr:`sorts` is true.
+
+        Parameters
+        ----------
+        instances
+            All of them, at all time points; the labels may be lazy.
+        image
+            What :meth:`pictured` gives.
         """
         raise NotImplementedError
 
@@ -306,7 +324,7 @@ class Cleaner(Step):
             return after
         kept = after.semantic()
         if isinstance(result, Semantic):
-            return Semantic(kept.classes, result.grid, result.names)
+            return Semantic(kept.classes, result.grid, kept.names)
         stuff = np.where(np.asarray(before.labels[...]) > 0, 0, np.asarray(result.classes.classes[...]))
         merged = np.where(np.asarray(after.labels[...]) > 0, np.asarray(kept.classes[...]), stuff)
         classes = merged.astype(result.classes.classes.dtype)

@@ -1,4 +1,4 @@
-"""Reads damaged projects of ilastik, in a process of bounded memory: run by test_ilastik_project.
+"""Reads damaged projects of ilastik, in a process of bounded memory: run by test_ilastik_damage.
 
 Prints one line of JSON: which damage broke the promise of `read_project`, and how.
 """
@@ -45,7 +45,7 @@ def main(seed: int) -> None:
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         made = [make(Path(folder) / f"{name}.ilp") for name, make in PROJECTS.items()]
-        print(json.dumps(sum((fuzz(path, random) for path in made), [])))
+        print(json.dumps([problem for path in made for problem in fuzz(path, random)]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
+
+from segmentry.errors import InputError
+from segmentry.io.ilastik_project import read_project
 
 RECORDED = Path(__file__).parents[1] / "reference" / "vigra_forest.h5.gz"
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ilastik"
@@ -220,3 +224,25 @@ def embedded(path):
 
 
 PROJECTS = {make.__name__: make for make in (two_channels, in_time, autocontext, objects, embedded)}
+
+
+def replaced(path, name, value):
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        file[name] = value
+    return path
+
+
+def without(path, name):
+    with h5py.File(path, "a") as file:
+        del file[name]
+    return path
+
+
+def refusal(path):
+    with pytest.raises(InputError) as error:
+        read_project(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return str(error.value)

@@ -18,9 +18,13 @@ from segmentry.errors import InputError
 from segmentry.image import Grid, Image, normalise_unit, unit_ratio
 from segmentry.io.arrange import BAND, LAZY_FROM, Native, Source, bands, guess_axes, nbytes
 from segmentry.io.format import Description, Format, as_instances, check_claim
+from segmentry.io.hdf5_values import check_heaps
 from segmentry.result import Instances
 
 __all__ = ["FORMATS", "Hdf5"]
+
+#: Files up to this size are searched for a damage on which the HDF5 library never ends.
+SEARCHED = 2**26
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 DATASET = "exported_data"
@@ -77,6 +81,8 @@ class Hdf5(Format):
 def _read(path: Path, preferred: tuple[str, ...]) -> Image:
     import h5py
 
+    if path.stat().st_size <= SEARCHED:
+        check_heaps(path)
     file = h5py.File(path, "r", locking=False)
     try:
         data = _chosen(path.name, file, preferred)

@@ -1,13 +1,11 @@
-"""Graphs of supervoxels: which of them touch, how high the boundary between them is, and growth from seeds over it.
+"""Graphs of supervoxels: which of them touch, how high the boundary between them is, and which pixels each has.
 
 Supervoxels have the numbers 1 … n; everything that is said of each has n + 1 places, of which the first stays empty.
-Growth is the watershed on the edges of a graph (Cousty et al. 2009, doi:10.1109/TPAMI.2008.173): a minimum spanning
-forest whose trees are rooted in the seeds, found by Prim's rule with one queue for each height.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +13,7 @@ from numpy.typing import NDArray
 from segmentry.errors import InputError
 from segmentry.kernels.jit import compiled
 
-#: A supervoxel that no label may enter.
-CLOSED = np.uint32(2**32 - 1)
-#: Heights are below this; so high is what is never reached.
-NEVER = 2**16
-
-__all__ = ["CLOSED", "NEVER", "SupervoxelGraph", "grow_forest", "members", "paint", "rival_heights", "touching"]
+__all__ = ["SupervoxelGraph", "both_ways", "members", "paint", "touching"]
 
 
 class SupervoxelGraph(NamedTuple):
@@ -50,47 +43,7 @@ def touching(ids: NDArray[np.uint32], levels: NDArray[np.uint16], count: int) ->
     heights = np.ascontiguousarray(levels).reshape(volume.shape)
     starts = _count_faces(volume, count)
     others, highs = _faces(volume, heights, starts)
-    return SupervoxelGraph(*_both_ways(*_boundaries(starts, others, highs)))
-
-
-def grow_forest(
-    graph: SupervoxelGraph, seeds: NDArray[np.uint32], background: int, bias: float
-) -> tuple[NDArray[np.uint32], NDArray[np.int32]]:
-    """Grow seeds over the lowest boundaries first, until all that can be reached is divided.
-
-    A supervoxel goes to the label that reaches it over the path whose highest boundary is lowest, as long as no label
-    is biased.
-
-    Parameters
-    ----------
-    graph
-        Of n supervoxels.
-    seeds : (n + 1,) array
-        Label of the supervoxels to grow from, `CLOSED` for those that are left out, 0 elsewhere.
-    background
-        The label for which boundaries count `bias` times their height.
-    bias
-        Above 0, at most 1; below 1 the background wins where boundaries are about as high.
-
-    Returns
-    -------
-    labels : (n + 1,) array
-        0 where no seed reaches.
-    reached : (n + 1,) int32 array
-        The highest boundary on the way from the seed, as it counts; `NEVER` where no seed reaches.
-    """
-    labels = seeds.astype(np.uint32)
-    return labels, _grow(*graph, labels, background, bias)
-
-
-def rival_heights(
-    graph: SupervoxelGraph, labels: NDArray[np.uint32], reached: NDArray[np.int32], background: int, bias: float
-) -> NDArray[np.int32]:
-    """Return the height of the best path to each supervoxel from a seed of another label; `NEVER` where there is none.
-
-    Parameters are those of :func:`grow_forest` and what it returns.
-    """
-    return _rivals(*graph, labels, reached, background, bias)
+    return SupervoxelGraph(*both_ways(*_boundaries(starts, others, highs)))
 
 
 def members(ids: NDArray[np.uint32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
@@ -205,7 +158,7 @@ def _boundaries(
 
 
 @compiled
-def _both_ways(
+def both_ways(
     starts: NDArray[np.int64], others: NDArray[np.int32], heights: NDArray[np.uint16]
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.uint16]]:
     """Return boundaries listed by both of their supervoxels."""
@@ -227,106 +180,3 @@ def _both_ways(
             free[i] += 1
             free[j] += 1
     return both, neighbours, found
-
-
-@compiled
-def _as_counted(height: Any, label: Any, background: int, bias: float) -> int:
-    """Return what a boundary counts for a label."""
-    return int(height * bias + 0.5) if label == background else int(height)
-
-
-@compiled
-def _append(
-    node: int, level: int, head: NDArray[np.int32], tail: NDArray[np.int32], nodes: NDArray[np.int32],
-    following: NDArray[np.int32], n: int,
-) -> int:  # fmt: skip
-    """Append a supervoxel to the queue of a level, as entry n; return the number of entries."""
-    nodes[n] = node
-    following[n] = -1
-    if head[level] < 0:
-        head[level] = n
-    else:
-        following[tail[level]] = n
-    tail[level] = n
-    return n + 1
-
-
-@compiled
-def _grow(
-    starts: NDArray[np.int64], neighbours: NDArray[np.int32], heights: NDArray[np.uint16], labels: NDArray[np.uint32],
-    background: int, bias: float,
-) -> NDArray[np.int32]:  # fmt: skip
-    """Fill the zeros of labels; return at which height each was reached.
-
-    An entry of the queues is a supervoxel; the neighbour over which it is reached at the lowest height so far is kept
-    in `sources`. Once reached over some height, what lies lower behind it is reached at that height.
-    """
-    head, tail = np.full(NEVER, -1, np.int32), np.empty(NEVER, np.int32)
-    nodes = np.empty(neighbours.size + labels.size, np.int32)
-    following = np.empty(neighbours.size + labels.size, np.int32)
-    # The lowest height so far of what waits, -1 for what waits no more: one number to be looked at per boundary.
-    least = np.full(labels.size, NEVER, np.int32)
-    reached = np.full(labels.size, NEVER, np.int32)
-    sources = np.zeros(labels.size, np.int32)
-    n = 0
-    for i in range(1, labels.size):
-        if labels[i] == CLOSED:
-            least[i] = -1
-        elif labels[i] > 0:
-            least[i], sources[i] = 0, i
-            n = _append(i, 0, head, tail, nodes, following, n)
-    for level in range(NEVER):
-        at = head[level]
-        while at >= 0:
-            i = nodes[at]
-            if least[i] >= 0:
-                least[i], reached[i] = -1, level
-                label = labels[sources[i]]
-                labels[i] = label
-                factor = bias if label == background else 1.0
-                for k in range(starts[i], starts[i + 1]):
-                    j = neighbours[k]
-                    if level < least[j]:
-                        counted = max(level, int(heights[k] * factor + 0.5))
-                        if counted < least[j]:
-                            least[j], sources[j] = counted, i
-                            n = _append(j, counted, head, tail, nodes, following, n)
-            at = following[at]
-    return reached
-
-
-@compiled
-def _rivals(
-    starts: NDArray[np.int64], neighbours: NDArray[np.int32], heights: NDArray[np.uint16], labels: NDArray[np.uint32],
-    reached: NDArray[np.int32], background: int, bias: float,
-) -> NDArray[np.int32]:  # fmt: skip
-    """Let the labels on the other side of each border grow into the supervoxels of a label, as if it were not there."""
-    head, tail = np.full(NEVER, -1, np.int32), np.empty(NEVER, np.int32)
-    nodes = np.empty(neighbours.size + labels.size, np.int32)
-    following = np.empty(neighbours.size + labels.size, np.int32)
-    rivals = np.full(labels.size, NEVER, np.int32)
-    carried = np.zeros(labels.size, np.uint32)
-    n = 0
-    for i in range(1, labels.size):
-        for k in range(starts[i], starts[i + 1]):
-            other = labels[neighbours[k]]
-            if other != labels[i] and 0 < labels[i] < CLOSED and 0 < other < CLOSED:
-                counted = max(reached[neighbours[k]], _as_counted(heights[k], other, background, bias))
-                if counted < rivals[i]:
-                    rivals[i], carried[i] = counted, other
-        if rivals[i] < NEVER:
-            n = _append(i, rivals[i], head, tail, nodes, following, n)
-    for level in range(NEVER):
-        at = head[level]
-        while at >= 0:
-            i = nodes[at]
-            if rivals[i] == level:
-                for k in range(starts[i], starts[i + 1]):
-                    j = neighbours[k]
-                    if labels[j] == labels[i]:
-                        counted = max(level, _as_counted(heights[k], carried[i], background, bias))
-                        if counted < rivals[j]:
-                            rivals[j], carried[j] = counted, carried[i]
-                            n = _append(j, counted, head, tail, nodes, following, n)
-            at = following[at]
-    return rivals

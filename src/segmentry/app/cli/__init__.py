@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from segmentry import __version__
-from segmentry.app.cli import about, files, judge, measuring, segment, trials
+from segmentry.app.cli import about, counting, files, judge, kinds, measuring, segment, training, trials
 from segmentry.app.cli.console import complain, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
@@ -38,6 +38,9 @@ for command in (
     about.properties,
     judge.evaluate,
     measuring.measure,
+    training.train,
+    kinds.classify,
+    counting.count,
     files.convert,
     files.clean,
     files.check,

@@ -110,6 +110,31 @@ def make_options(spacing: str | None = None, probabilities: bool = False, axes: 
     return Options(numbers, unit, probabilities, axes)
 
 
+def pairs_of(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return the pairs of texts like ``key=value``.
+
+    Raises
+    ------
+    ParameterError
+        When one is not like that.
+    """
+    return dict(_pair(option, text) for text in texts)
+
+
+def numbers_of(option: str, text: str | None) -> tuple[float, ...]:
+    """Return the numbers in a text like ``0.7,1.6``; none for no text.
+
+    Raises
+    ------
+    ParameterError
+        When one is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise ParameterError(f"{option} {text!r} is not like 0.7,1.6,5") from None
+
+
 def _step(option: str, text: str) -> dict[str, Any]:
     """Return a step written as ``name`` or ``name:key=value,key=value``."""
     name, _, rest = text.partition(":")

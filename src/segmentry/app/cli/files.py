@@ -24,6 +24,8 @@ def convert(
 ) -> None:
     """Convert an image or labels to the format that the suffix of OUTPUT names, keeping pixel size and names.
 
+    A project of ilastik (.ilp) becomes a recipe, with its classifier in a file beside it.
+
     Parameters
     ----------
     source
@@ -40,10 +42,14 @@ def convert(
         Replace a file that exists.
     """
     from segmentry.app.cli.arguments import make_options
-    from segmentry.conversion import convert_file
+    from segmentry.conversion import convert_file, convert_project
 
+    if source.suffix.lower() == ".ilp":
+        for left in convert_project(source, target, overwrite=overwrite):
+            note(f"not carried over: {left}")
+        return note(f"{target}: recipe")
     what = convert_file(source, target, as_labels=labels, options=make_options(spacing, axes=axes), overwrite=overwrite)
-    note(f"{target}: {_described(what)}")
+    return note(f"{target}: {_described(what)}")
 
 
 def clean(

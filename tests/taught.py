@@ -1,0 +1,61 @@
+"""Tiny models of pixels and strokes to learn them from, for tests of everything that uses them."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from segmentry.features import Feature, FeatureBank
+from segmentry.image import RGB
+from segmentry.learn.classifier import classifier
+from segmentry.strokes import Strokes, train_pixels
+from segmentry.testing import sample_image
+from segmentry.trained import save_pixel_model
+
+#: Looks at planes, so that its models serve in two and in three dimensions.
+BANK = FeatureBank((Feature("gaussian_smoothing", 1.0), Feature("structure_tensor_eigenvalues", 0.7)), planes=True)
+NAMES = ("background", "cell")
+LEVEL = 60
+
+
+def strokes(axes="YX", *, every=7, **how):
+    """Return the strokes that somebody would paint on a sample image: short lines within cells and beside them."""
+    image = sample_image(axes, **how)
+    bright = image.read() > LEVEL
+    if "C" in axes:
+        bright = bright.all(axis=axes.index("C"))
+    painted = np.where(bright, 2, 1).astype(np.uint32)
+    painted[..., np.arange(painted.shape[-1]) % every > 2] = 0
+    painted[..., np.arange(painted.shape[-2]) % 3 > 0, :] = 0
+    return Strokes.of(image, painted)
+
+
+def taught(axes="YX", banks=(BANK,), kind="fast_trees", stages=1, **how):
+    """Return a small model that tells the cells of sample images."""
+    learner = classifier(kind, **({"n_trees": 8, "depth": 3} if kind == "fast_trees" else {"n_trees": 10}))
+    return train_pixels(strokes(axes, **how), banks, learner, names=NAMES, stages=stages)
+
+
+@functools.cache
+def model_file(name="one.safetensors", axes="YX", channels=()):
+    """Return a file with a small model, which is there as long as the tests run."""
+    path = _folder() / name
+    save_pixel_model(path, taught(axes, channels=channels))
+    return str(path)
+
+
+def colour_model_file():
+    """Return a file with a model that sees red, green and blue."""
+    return model_file("rgb.safetensors", "CYX", RGB)
+
+
+@functools.cache
+def _folder():
+    path = Path(tempfile.mkdtemp(prefix="segmentry-taught-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
