@@ -15,7 +15,7 @@ from segmentry.run import run
 from segmentry.strokes import Strokes, train_pixels
 from segmentry.testing import sample_image
 from segmentry.trained import load_pixel_model, save_pixel_model
-from segmentry.training import Teaching, held_out_scores, strokes_of_files, train_pixel_classifier
+from segmentry.training import Teaching, held_out_scores, strokes_of_files, train_pixel_classifier, what_counts
 from taught import BANK, NAMES, strokes
 
 FEW = ["--features", "gaussian_smoothing,gradient_magnitude", "--sigmas", "0.7,1.6", "--classifier", "fast_trees"]
@@ -205,3 +205,16 @@ def test_what_is_no_name_or_number_is_refused_in_python():
         Teaching(features=("x",)).bank()
     with pytest.raises(ParameterError, match="seed"):
         train_pixels(strokes(), (BANK,), classifier("fast_trees"), seed=-1)
+
+
+def test_what_counts_is_told_by_name(tmp_path):
+    image = sample_image("CYX")
+    pixels = image.read().astype(np.float32)
+    pixels[1] = np.random.default_rng(0).normal(size=pixels.shape[1:])
+    image = Image(pixels, image.grid, ("cells", "noise"))
+    painted = np.where(pixels[0] > 60, 2, np.where(pixels[0] < 25, 1, 0)).astype(np.uint32)
+    for stages in (1, 2):
+        model = train_pixel_classifier([Strokes(image, painted)], Teaching(stages=stages, sigmas=(1.0,)))
+        told = what_counts(model, image.grid)
+        assert sum(share for _, share in told) == pytest.approx(1)
+        assert told[0][0].startswith("cells: " if stages == 1 else ("cells: ", "probability of"))

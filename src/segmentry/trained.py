@@ -20,7 +20,7 @@ from segmentry.learn.model_file import load_model, save_model
 from segmentry.overview import Overview
 from segmentry.pixel_classification import PixelModel
 from segmentry.step import Step
-from segmentry.tiling import grow, inside, window_grid
+from segmentry.tiling import cores, grow, in_order, inside, thread_count, tile_shape, window_grid
 
 __all__ = [
     "Computed",
@@ -95,8 +95,12 @@ class TrainedStep(Step):
         ready = self.model_copy()
         if self.model and self._known is not None and self._found != file_sha256(Path(self.model)):
             ready._known = None  # the file has been replaced since it was read
-        ready.knowledge().picked(overview.image)
+        ready.knowledge().picked(ready.seen(overview.image))
         return ready.model_copy(update={"sha256_": ready._found})
+
+    def seen(self, image: Image) -> Image:
+        """Return what the model sees of an image: all of it, or a channel that was chosen."""
+        return image
 
     def reach(self, grid: Grid) -> tuple[int, ...]:
         """Return how far the model looks."""
@@ -168,7 +172,21 @@ class Computed:
         times = range(full[0].start, full[0].stop)
         return np.stack([self._frame(self._image.at("T", t), full[1:]) for t in times])
 
-    def _frame(self, image: Image, core: Region) -> NDArray[np.float32]:
+    def _frame(self, image: Image, region: Region) -> NDArray[np.float32]:
+        """Return the numbers of a region of any size, tile by tile."""
+        shape = [s.stop - s.start for s in region]
+        out = np.empty(shape, np.float32)
+
+        def work(tile: Region) -> tuple[Region, NDArray[np.float32]]:
+            place = tuple(slice(t.start + r.start, t.stop + r.start) for t, r in zip(tile, region, strict=True))
+            return tile, self._tile(image, place)
+
+        tiles = cores(shape, tile_shape(shape)) if out.size else []
+        for tile, found in in_order(work, tiles, thread_count() if len(tiles) > 1 else 1):
+            out[tile] = found
+        return out
+
+    def _tile(self, image: Image, core: Region) -> NDArray[np.float32]:
         grid = image.grid
         window = grow(core, self._halo(grid), grid.spatial_shape)
         seen = image.window(window)

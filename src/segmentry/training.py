@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from segmentry.errors import InputError, SegmentryError
 from segmentry.features import DEFAULT_FEATURES, FEATURES, SIGMAS, Feature, FeatureBank
 from segmentry.ilastik import project_banks
-from segmentry.image import Image
+from segmentry.image import Grid, Image
 from segmentry.io import find_inputs, read
 from segmentry.io.ilastik_data import Data, open_embedded
 from segmentry.io.ilastik_project import read_project
@@ -34,6 +34,7 @@ __all__ = [
     "strokes_of_files",
     "strokes_of_project",
     "train_pixel_classifier",
+    "what_counts",
 ]
 
 FOLDS = 3
@@ -103,6 +104,18 @@ def train_pixel_classifier(
     more: dict[str, Any] = {"names": given.classes, "stages": given.stages, "seed": given.seed}
     model = train_pixels(strokes, chosen, learner, **more)
     return replace(model, scores=held_out_scores(strokes, model, given.seed))
+
+
+def what_counts(model: PixelModel, grid: Grid) -> list[tuple[str, float]]:
+    """Return the features that the last stage looks at, on images of such a grid, with their shares, largest first."""
+    stage = model.stages[-1]
+    more = tuple(f"probability of {name}" for name in model.names) if len(model.stages) > 1 else ()
+    channels = (*(name or "image" for name in model.channels), *more)
+    seen = grid.with_axis("C", len(channels)) if len(channels) > 1 else grid
+    shares = stage.classifier.importance
+    order = np.argsort(-shares, kind="stable")
+    names = stage.names(seen, channels if len(channels) > 1 else ())
+    return [(names[i], float(shares[i])) for i in order]
 
 
 def held_out_scores(strokes: Sequence[Strokes], model: PixelModel, seed: int = 0) -> dict[str, Any]:

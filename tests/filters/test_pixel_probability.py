@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segmentry.errors import ParameterError
+from segmentry.errors import ParameterError, UnknownNameError
 from segmentry.filters.pixel_probability import PixelProbability
 from segmentry.image import Image
 from segmentry.methods.hysteresis import Hysteresis
@@ -62,3 +62,16 @@ def test_a_channel_for_it_is_taken_from_many_by_its_name():
     recipe = Recipe(Hysteresis(low=0.4, high=0.6), filters=(PixelProbability.with_model(named),))
     expected = model.probabilities(two.channel("actin"))[1]
     assert np.array_equal(recipe.run(two).filtered.read(), expected)
+    for channel in ("actin", "1"):
+        chosen = PixelProbability.with_model(model, channel=channel)
+        assert np.array_equal(run(Hysteresis(low=0.4, high=0.6), two, filters=[chosen]).filtered.read(), expected)
+    with pytest.raises(UnknownNameError, match="actin"):
+        run(Hysteresis(), two, filters=[PixelProbability.with_model(model, channel="actn")])
+
+
+def test_large_regions_are_computed_in_tiles(monkeypatch):
+    model = taught()
+    image = sample_image(seed=2)
+    whole = model.probabilities(image)[1]
+    monkeypatch.setattr("segmentry.tiling.TILE_PIXELS", 300)
+    assert np.array_equal(PixelProbability.with_model(model).apply(image).read(), whole)

@@ -27,15 +27,21 @@ class PixelProbability(PixelStep, Filter):
     source: ClassVar[str] = "Berg et al. 2019, doi:10.1038/s41592-019-0582-9"
 
     of: str = Field(default="", max_length=1000, description="The class; empty: the last.")
+    channel: str = Field(
+        default="", max_length=1000, description="The channel to look at; empty: those that the model knows, or all."
+    )
+
+    def seen(self, image: Image) -> Image:
+        return image.channel(self.channel) if self.channel else image
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
         return self.reach(grid)
 
     def view(self, image: Image) -> Image:
-        known = self.knowledge()
-        known.picked(image)
+        known, seen = self.knowledge(), self.seen(image)
+        known.picked(seen)
         if self.of and self.of not in known.names:
             raise ParameterError(f"{self.name}.of: the model has no class {self.of!r}{nearest(self.of, known.names)}")
         number = known.names.index(self.of) if self.of else len(known.names) - 1
-        found = Computed(image, known.halo, lambda window: known.probabilities(window)[number])
+        found = Computed(seen, known.halo, lambda window: known.probabilities(window)[number])
         return Image(found, image.grid.without("C"), (), image.name, image.provenance)

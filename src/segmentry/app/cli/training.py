@@ -12,6 +12,9 @@ from segmentry.app.cli.console import counted, note, print_json, show_table
 
 __all__ = ["train"]
 
+#: How many of the features that count most are told.
+SHOWN = 5
+
 
 def train(
     method: Annotated[Literal["pixel_classifier", "density_counting"], Parameter(name="METHOD")],
@@ -150,7 +153,7 @@ def _train_classifier(
     from segmentry.app.cli.arguments import numbers_of, pairs_of
     from segmentry.errors import ParameterError
     from segmentry.trained import file_sha256, save_pixel_model
-    from segmentry.training import Teaching, strokes_of_files, strokes_of_project, train_pixel_classifier
+    from segmentry.training import Teaching, strokes_of_files, strokes_of_project, train_pixel_classifier, what_counts
 
     banks: Any = None
     if project is not None:
@@ -179,6 +182,8 @@ def _train_classifier(
         show_table("", ["class", "right"], rows)
     else:
         note("no score: it takes two strokes of each class, so that one can be kept aside")
+    most = [f"{name} ({share:.0%})" for name, share in what_counts(model, strokes[0].image.grid)[:SHOWN]]
+    note(f"what counts most: {', '.join(most)}")
 
 
 def _listed(text: str | None) -> tuple[str, ...]:
