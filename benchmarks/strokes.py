@@ -39,7 +39,7 @@ from segmentry.image import Grid, Image
 from segmentry.learn import classifier
 from segmentry.methods.intensity_watershed import IntensityWatershed
 from segmentry.methods.watershed import Watershed
-from segmentry.metrics import ImageScores, compare, evaluate_images, evaluate_set
+from segmentry.metrics import ImageScores, SetScores, compare, evaluate_images, evaluate_set
 from segmentry.result import Instances, Semantic
 from segmentry.run import run
 from segmentry.step import Segmenter
@@ -271,7 +271,7 @@ def print_tables(task: Task, share: float, together: bool, ways: Mapping[str, Tr
     print()
 
 
-def difference(usual: Sequence, mine, metric: str, of: str) -> str:
+def difference(usual: Sequence[SetScores], mine: SetScores, metric: str, of: str) -> str:
     """Return by how much we differ from the better of some, and the p value of it."""
     tables = [compare(mine, other) for other in usual]
     rows = [t[t["metric"].eq(metric) & t["of"].isin([of, ""])].iloc[0] for t in tables]

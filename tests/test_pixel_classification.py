@@ -99,10 +99,12 @@ def test_a_model_comes_back_from_its_file_as_it_was(tmp_path):
     assert save_pixel_model(tmp_path / "n.safetensors", again).read_bytes() == path.read_bytes()
 
 
-def test_learning_twice_gives_one_model(tmp_path):
-    for name in "ab":
-        save_pixel_model(tmp_path / name, taught(kind="random_forest", stages=2))
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+@pytest.mark.parametrize("kind", ["random_forest", "fast_trees"])
+def test_learning_twice_in_one_thread_or_two_gives_one_model(kind, tmp_path, monkeypatch):
+    for threads in "12":
+        monkeypatch.setenv("SEGMENTRY_NUM_THREADS", threads)
+        save_pixel_model(tmp_path / threads, taught(kind=kind, stages=2))
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
 def test_channels_are_found_by_their_names():

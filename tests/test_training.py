@@ -12,7 +12,7 @@ from segmentry.io import write
 from segmentry.learn.classifier import classifier
 from segmentry.methods.pixel_classifier import PixelClassifier
 from segmentry.run import run
-from segmentry.strokes import Strokes, train_pixels
+from segmentry.strokes import Strokes, suited, train_pixels
 from segmentry.testing import sample_image
 from segmentry.trained import load_pixel_model, save_pixel_model
 from segmentry.training import Teaching, held_out_scores, strokes_of_files, train_pixel_classifier, what_counts
@@ -174,7 +174,7 @@ def test_scores_are_of_strokes_that_were_not_seen():
     painted = np.zeros((64, 64), np.uint32)
     for i, (y, x) in enumerate(np.ndindex(8, 8)):
         painted[8 * y + 1 : 8 * y + 7, 8 * x + 3] = 1 + i % 2
-    model = train_pixels([Strokes(image, painted)], (BANK,), classifier(n_trees=20))
+    model = train_pixels([Strokes(image, painted)], (BANK,), classifier(n_trees=20, sample_share=1.0))
     told = model.probabilities(image).argmax(axis=0)[painted > 0] + 1
     assert (told == painted[painted > 0]).mean() > 0.95, "it remembers what it saw"
     scores = held_out_scores([Strokes(image, painted)], model)
@@ -218,3 +218,12 @@ def test_what_counts_is_told_by_name(tmp_path):
         told = what_counts(model, image.grid)
         assert sum(share for _, share in told) == pytest.approx(1)
         assert told[0][0].startswith("cells: " if stages == 1 else ("cells: ", "probability of"))
+
+
+def test_few_painted_pixels_are_drawn_in_parts_unless_it_is_said_otherwise():
+    assert suited(classifier(), 100).settings()["sample_share"] == 0.1
+    assert suited(classifier(), 10).settings()["sample_share"] == 0.5
+    assert suited(classifier(), 5000).settings()["sample_share"] == 1
+    assert suited(classifier(sample_share=0.7), 100).settings()["sample_share"] == 0.7
+    assert suited(classifier("fast_trees", feature_share=0.5), 100).settings()["feature_share"] == 0.5
+    assert suited(classifier("fast_trees"), 100).settings()["learning_rate"] == 0.1

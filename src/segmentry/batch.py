@@ -15,6 +15,7 @@ from segmentry.errors import Cancelled, OutputError, SegmentryError, one_line
 from segmentry.job import Options, load_record, segment_file, sha256
 from segmentry.recipe import Recipe, differences
 from segmentry.run import Progress
+from segmentry.trained import file_sha256
 
 __all__ = ["Batch", "output_names", "segment_files"]
 
@@ -146,3 +147,8 @@ def _check_same(source: Path, folder: Path, recipe: Recipe, options: Options) ->
         raise OutputError(f"{folder} was made otherwise ({changed[0]}): use --overwrite or another folder")
     if record["input"].get("sha256") != sha256(source):
         raise OutputError(f"{folder} was made of other data than {source} holds now: use --overwrite")
+    used = {one["sha256_"] for one in dict(record.get("learned") or {}).values() if "sha256_" in one}
+    for step in (*recipe.filters, recipe.method, *recipe.cleaning):
+        model = getattr(step, "model", "") if step.trained else ""
+        if model and used and file_sha256(Path(model)) not in used:
+            raise OutputError(f"{folder} was made with another model than {model} is now: use --overwrite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -73,10 +74,13 @@ def convert_project(source: Path, target: Path, *, overwrite: bool = False) -> l
         raise OutputError(f"{target} exists already: choose another name, or allow it to be overwritten")
     save_pixel_model(place, model, overwrite=overwrite)
     content, left = recipe_content(project, place.name, file_sha256(place))
+    recipe = {"segmentry": VERSION, **content}
+    if target.suffix.lower() == ".json":
+        text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
+    else:
+        text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
     with written_whole(target, overwrite) as aside:
-        aside.write_text(
-            yaml.safe_dump({"segmentry": VERSION, **content}, sort_keys=False, allow_unicode=True), "utf-8"
-        )
+        aside.write_text(text, "utf-8")
     return left
 
 

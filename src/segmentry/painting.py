@@ -22,6 +22,7 @@ from segmentry.features import FeatureBank
 from segmentry.image import Image, Region
 from segmentry.learn.classifier import Classifier, classifier
 from segmentry.pixel_classification import PixelModel, Stage
+from segmentry.strokes import suited
 from segmentry.tiling import cores, grow, inside, thread_count, window_grid
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ class Painting:
                 self._rows |= zip(fresh, self._at(places), strict=True)
             rows = np.stack([self._rows[i] for i in flat.tolist()])
             kinds = self.painted.ravel()[flat].astype(np.int64) - 1
-            self._fitted = self._learner.fit(rows, kinds, n_classes=len(self.names), seed=self._seed)
+            self._fitted = suited(self._learner, len(kinds)).fit(
+                rows, kinds, n_classes=len(self.names), seed=self._seed
+            )
         return self._fitted
 
     def _at(self, places: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -13,14 +13,20 @@ from segmentry.errors import InputError, ParameterError
 from segmentry.features import FeatureBank
 from segmentry.image import Image
 from segmentry.learn.classifier import Classifier, classifier
+from segmentry.learn.fast_trees import FastTrees
+from segmentry.learn.random_forest import RandomForest
 from segmentry.pixel_classification import MOST_CLASSES, PixelModel, Stage, joined
 from segmentry.result import as_labels
 
-__all__ = ["Strokes", "drawn_places", "train_pixels"]
+__all__ = ["Strokes", "drawn_places", "suited", "train_pixels"]
 
 #: Learning takes about so many pixels at most; of more, a draw, with so many of each class at least.
 MOST_SAMPLES, LEAST_SAMPLES = 100_000, 2_000
 MOST_STAGES = 8
+#: Of fewer painted pixels than this the trees of a forest draw a part only, of this many at least.
+PLENTY, FEWEST = 1000, 5
+#: What fast trees learn by from pixels.
+FAST = {"sample_share": 0.1, "feature_share": 0.05, "learning_rate": 0.1}
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +88,8 @@ def train_pixels(
     banks
         What pixels are told apart by; ilastik's offer when ``None``.
     learner
-        A classifier that has learned nothing yet; a random forest when ``None``.
+        A classifier that has learned nothing yet; a random forest when ``None``. Parameters that were not set are
+        chosen by the number of painted pixels, as :func:`suited` does.
     names
         Names of the classes 1, 2 …; ``class 1`` … where there is none.
     stages
@@ -130,6 +137,20 @@ def _named(names: Sequence[str], count: int) -> tuple[str, ...]:
     return known
 
 
+def suited(learner: Classifier, n: int) -> Classifier:
+    """Return a learner whose parameters, as far as they were not set, suit so many painted pixels.
+
+    Pixels of one stroke are nearly copies of each other. Trees that each see few of them, and few features, differ, and
+    together know more.
+    """
+    chosen: dict[str, float] = {}
+    if isinstance(learner, RandomForest):
+        chosen = {"sample_share": min(1.0, max(n / PLENTY, FEWEST / n))}
+    elif isinstance(learner, FastTrees):
+        chosen = dict(FAST)
+    return learner.model_copy(update={k: v for k, v in chosen.items() if k not in learner.model_fields_set})
+
+
 def _with_stage(
     model: PixelModel, banks: tuple[FeatureBank, ...], learner: Classifier, strokes: Sequence[Strokes],
     drawn: Sequence[NDArray[np.int64]], seed: int,
@@ -139,7 +160,8 @@ def _with_stage(
     seen = [s.image for s in strokes] if not model.stages else _with_probabilities(model, strokes, drawn, seed)
     rows = [stage.at(image, points) for image, points in zip(seen, drawn, strict=True)]
     classes = [s.classes[tuple(points.T)].astype(np.int64) - 1 for s, points in zip(strokes, drawn, strict=True)]
-    ready = learner.fit(np.concatenate(rows), np.concatenate(classes), n_classes=len(model.names), seed=seed)
+    kinds = np.concatenate(classes)
+    ready = suited(learner, len(kinds)).fit(np.concatenate(rows), kinds, n_classes=len(model.names), seed=seed)
     return replace(model, stages=(*model.stages, Stage(banks, ready)))
 
 

@@ -1,5 +1,6 @@
 """Projects of ilastik serve as recipes: what their forests say is what is found, whatever they look at."""
 
+import json
 import shutil
 
 import h5py
@@ -91,6 +92,19 @@ def test_a_project_and_the_recipe_that_it_becomes_give_the_same_labels(name, tmp
     assert np.array_equal(one, two)
     assert one.any()
     assert command(["convert", str(tmp_path / "gone.ilp"), str(tmp_path / "b.yaml")]) == 1
+
+
+def test_a_recipe_is_written_as_json_too_and_never_over_another(tmp_path):
+    project = two_channels(tmp_path / "a.ilp")
+    assert command(["convert", str(project), str(tmp_path / "r.json")]) == 0
+    assert json.loads((tmp_path / "r.json").read_text())["method"]["pixel_classifier"]["model"] == "r.safetensors"
+    assert Recipe.read(tmp_path / "r.json").method.knowledge().names == ("cells", "rest")
+    before = (tmp_path / "r.json").read_bytes()
+    assert command(["convert", str(project), str(tmp_path / "r.json")]) == 1
+    assert command(["convert", str(project), str(tmp_path / "r.yaml")]) == 1, "the model is there already"
+    assert command(["convert", str(project), str(tmp_path / "r.png")]) == 1
+    assert (tmp_path / "r.json").read_bytes() == before
+    assert not (tmp_path / "r.yaml").exists()
 
 
 def test_objects_are_those_of_smoothed_and_thresholded_probabilities(tmp_path):

@@ -95,6 +95,17 @@ def test_a_model_that_was_not_pinned_and_has_changed_is_named_by_replay(place, m
     assert f"→ {sha256('kept/m.safetensors')[:50]}" in said.out
 
 
+def test_an_output_of_another_model_is_not_kept(place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    (place / "kept" / "r.yaml").write_text(recipe())
+    words = ["segment", "image.tif", "-o", "out", "-r", "kept/r.yaml", "--resume"]
+    assert command(words) == 0
+    assert command(words) == 0
+    save_pixel_model("kept/m.safetensors", taught(every=5), overwrite=True)
+    assert command(words) == 1
+    assert "was made with another model" in capsys.readouterr().err
+
+
 def test_a_wrong_hash_is_refused_with_both(place, capsys):
     (place / "kept" / "r.yaml").write_text(recipe("0" * 64))
     words = ["segment", str(place / "image.tif"), "-o", str(place / "out"), "-r", str(place / "kept" / "r.yaml")]

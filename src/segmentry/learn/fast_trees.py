@@ -3,8 +3,9 @@
 Each tree corrects what those before it got wrong (gradient boosting), on a random part of the samples and of the
 features, so that few samples are not learned by heart. All nodes of a level compare the same feature with the same
 threshold (oblivious trees, Prokhorenkova et al. 2018), which makes a prediction a table lookup: about twenty times as
-fast as a random forest, trained in a fraction of a second, and as accurate. It works on the same problems as the random
-forest, from a few dozen samples on; it fails where single wrong samples lie among few others.
+fast as a random forest, trained in a fraction of a second, and about as accurate. It works on the same problems as the
+random forest, from a few dozen samples on; it fails where single wrong samples lie among few others, and is behind the
+forest where one model is to know images that differ much.
 """
 
 from __future__ import annotations

@@ -35,6 +35,9 @@ class RandomForest(Classifier):
     n_trees: int = Field(100, ge=1, le=2000, description="Number of trees; more are smoother and slower.")
     max_depth: int | None = Field(None, ge=1, le=1000, description="Levels of a tree at most; none: as it needs.")
     min_samples: int = Field(1, ge=1, le=100_000, description="Samples in each leaf at least; more are smoother.")
+    sample_share: float | None = Field(
+        default=None, gt=0, le=1, description="Share of the samples that each tree draws; none: as many as there are."
+    )
 
     _forest: Forest | None = PrivateAttr(None)
     _packed: NDArray[np.int64] | None = PrivateAttr(None)
@@ -69,6 +72,7 @@ class RandomForest(Classifier):
             self.n_trees,
             max_depth=self.max_depth,
             min_samples_leaf=self.min_samples,
+            max_samples=None if self.sample_share is None else max(1, round(self.sample_share * len(samples.classes))),
             n_jobs=thread_count(),
             random_state=seed,
         )
