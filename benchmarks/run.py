@@ -9,6 +9,7 @@ from pathlib import Path
 from cases import loop_cases, whole_cases
 from clustering import clustering_cases
 from denoising import denoising_cases
+from features import feature_cases
 from forests import forest_cases
 from graphs import graph_cases
 from harness import REPEATS, peak_memory, row
@@ -42,6 +43,7 @@ def main() -> None:
         denoising_cases,
         clustering_cases,
         graph_cases,
+        feature_cases,
         forest_cases,
     ):
         for case in cases():
