@@ -28,6 +28,7 @@ from segmentry.selection import filled, selected
 from segmentry.strokes import Strokes, drawn_places, train_pixels
 
 __all__ = [
+    "AS_ILASTIK",
     "ProjectStrokes",
     "Teaching",
     "held_out_scores",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 FOLDS = 3
+#: What ilastik trains with where it differs from the defaults here, by the classifier.
+AS_ILASTIK: dict[str, dict[str, Any]] = {"random_forest": {"sample_share": 1.0}}
 
 
 @dataclass(frozen=True)

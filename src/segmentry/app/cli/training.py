@@ -153,21 +153,30 @@ def _train_classifier(
     from segmentry.app.cli.arguments import numbers_of, pairs_of
     from segmentry.errors import ParameterError
     from segmentry.trained import file_sha256, save_pixel_model
-    from segmentry.training import Teaching, strokes_of_files, strokes_of_project, train_pixel_classifier, what_counts
+    from segmentry.training import (
+        AS_ILASTIK,
+        Teaching,
+        strokes_of_files,
+        strokes_of_project,
+        train_pixel_classifier,
+        what_counts,
+    )
 
     banks: Any = None
+    parameters = pairs_of("--set", settings)
     if project is not None:
         if labels is not None or channel is not None:
             raise ParameterError("labels and channels are those of the project: leave out --labels and --channel")
         strokes, known, chosen, least = strokes_of_project(project, images)
         names, banks, stages = names or known, None if features or sigmas else chosen, max(stages, least)
+        parameters = AS_ILASTIK.get(classifier, {}) | parameters
     elif images is not None and labels is not None:
         strokes = strokes_of_files(images, labels, channel)
     else:
         raise ParameterError("give what to learn from: --images and --labels, or --project")
     teaching = Teaching(
         names, features, numbers_of("--sigmas", sigmas), planes, classifier,
-        tuple(pairs_of("--set", settings).items()), stages, seed,
+        tuple(parameters.items()), stages, seed,
     )  # fmt: skip
     model = train_pixel_classifier(strokes, teaching, banks)
     save_pixel_model(out, model, overwrite=True)
