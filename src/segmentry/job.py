@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import segmentry
-from segmentry.analysis.measure import Measure, meanings
+from segmentry.analysis.measure import Measure
 from segmentry.errors import InputError, OutputError, one_line
 from segmentry.image import SPATIAL, Image, Transposed
 from segmentry.io import read, write, write_labels, write_table, written_whole
@@ -244,7 +244,7 @@ def _write_outputs(
     measure = next((s for s in recipe.analyses if isinstance(s, Measure)), Measure(planes=recipe.planes))
     result = outcome.result if semantic is None else Panoptic(semantic, instances)
     table = measure.analyse(result, image)
-    write_table(folder / "objects.csv", table, meanings(list(table.columns)))
+    write_table(folder / "objects.csv", table)
     for step in steps:
         step.analyse(result, image).to_csv(folder / f"{step.name}.csv", index=False, lineterminator="\n")
     _write_picture(folder / "overview.png", image, outcome, recipe, provenance)

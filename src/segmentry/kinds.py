@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import segmentry
-from segmentry.analysis.measure import meanings
 from segmentry.errors import InputError
 from segmentry.image import Image
 from segmentry.io import read, read_labels, read_provenance, read_table, write_labels, write_table
@@ -104,7 +103,7 @@ def classify_file(
     told = trained.predict(labels, None if image is None else read(image))
     found = trained.assigned(labels, told)
     if table is not None:
-        write_table(table, told, _meanings(told), overwrite=overwrite)
+        write_table(table, told, overwrite=overwrite)
     done = {"model": {"name": model.name, "sha256": sha256(model)}, "classes": list(trained.names)}
     provenance = {**read_provenance(source), "classified": done}
     write_labels(target, found, provenance=provenance, overwrite=overwrite)
@@ -145,16 +144,6 @@ def _meant(place: str, labels: Sequence[Path], images: Sequence[Path], table: st
             else f"{table}: image {place!r} may be {len(fits)} of the files: name folders as well (folder/{place})"
         )
     return fits[0]
-
-
-def _meanings(table: pd.DataFrame) -> dict[str, str]:
-    """Return what the columns of a table of probabilities mean."""
-    names = [str(name) for name in table.columns]
-    told = {"probability": "How probable the class is, 0 … 1, as the model sees it."}
-    told |= {
-        n: f"How probable the class {n.partition('_')[2]} is, 0 … 1." for n in names if n.startswith("probability_")
-    }
-    return meanings(names) | told
 
 
 def _labels(source: Path, options: Options | None) -> Instances:

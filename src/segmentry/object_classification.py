@@ -25,6 +25,7 @@ from segmentry.analysis.measure import Measure
 from segmentry.analysis.object_features import ObjectFeatures, looked_at
 from segmentry.errors import InputError, ParameterError, SegmentryError, one_line
 from segmentry.image import Image
+from segmentry.io.tables import MEANINGS
 from segmentry.learn import Classifier, Model, classifier, load_model, save_model
 from segmentry.length import Length
 from segmentry.result import Instances
@@ -176,7 +177,8 @@ class ObjectModel:
         told |= {f"{_PROBABILITY}{name}": share for name, share in zip(self.names, found, strict=True)}
         told |= {c: measured[c] for c in _columns(measured, f"{_PLACE}_")}
         table = pd.DataFrame(told)
-        table.attrs |= measured.attrs
+        known = measured.attrs.get(MEANINGS, {})
+        table.attrs = {**measured.attrs, MEANINGS: {c: _meaning(c) or known.get(c, "") for c in table.columns}}
         return table
 
     def classify(self, instances: Instances, image: Image | None = None) -> Instances:
@@ -275,6 +277,14 @@ def suggest(table: pd.DataFrame, n: int = 10, known: Collection[int] = ()) -> pd
         apart = np.sqrt(((places - places[taken[-1]]) ** 2).sum(axis=1)) / reach
         weight = np.where(times == times[taken[-1]], np.minimum(weight, apart), weight)
     return left.iloc[taken]
+
+
+def _meaning(column: str) -> str:
+    """Return what a column of the probability of a class means."""
+    if column == "probability":
+        return "How probable the class is, 0 … 1, as the model sees it."
+    start, _, name = column.partition("_")
+    return f"How probable the class {name} is, 0 … 1." if name and f"{start}_" == _PROBABILITY else ""
 
 
 def _columns(table: pd.DataFrame, start: str) -> list[str]:

@@ -82,3 +82,12 @@ def test_time_points_are_taken_one_by_one():
 def test_labels_that_do_not_fit_are_refused_with_both_told():
     with pytest.raises(InputError, match=r"\(8, 11\).*\(8, 12\)"):
         compartments(instances(CELLS), instances(NUCLEI[:, :11]))
+
+
+def test_each_column_says_what_it_is_and_of_which_part():
+    image = Image(np.ones((8, 12), np.uint8), Grid("YX", (8, 12)))
+    table = measure_compartments(instances(CELLS), instances(NUCLEI), image, Measure(properties=["area", "mean"]))
+    meanings = table.attrs["meanings"]
+    assert list(meanings) == list(table.columns)
+    assert all(meanings.values())
+    assert meanings["nucleus_area_px"].startswith("Of the nucleus: ")

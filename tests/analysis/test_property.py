@@ -7,7 +7,7 @@ import pytest
 
 import segmentry.analysis.properties
 from segmentry import write_labels
-from segmentry.analysis.measure import Measure, meanings, measure
+from segmentry.analysis.measure import Measure, measure
 from segmentry.analysis.property import chosen, properties
 from segmentry.app.cli import run as command
 from segmentry.errors import ParameterError
@@ -44,7 +44,7 @@ def test_a_property_is_one_function_and_appears_everywhere(added, tmp_path, caps
     instances = Instances.from_labels(LABELS, Grid("YX", LABELS.shape, (0.5, 0.5), "um"))
     table = measure(instances)
     assert table["gyration_um"].to_numpy() == pytest.approx(np.sqrt(2 * (64 - 1) / 12) * 0.5)
-    assert meanings(["gyration_um"]) == {"gyration_um": properties()["gyration"].definition}
+    assert table.attrs["meanings"]["gyration_um"] == properties()["gyration"].definition
     labels = write_labels(tmp_path / "labels.tif", instances)
     assert command(["measure", str(labels), "--properties", "compactness"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "id,class,score,gyration_um"

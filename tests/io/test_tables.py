@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from segmentry.analysis.measure import labels_sha256, meanings, measure, stale
+from segmentry.analysis.measure import labels_sha256, measure, stale
 from segmentry.errors import InputError, OutputError
 from segmentry.image import Grid, Image
 from segmentry.io import read_table, write_table
@@ -24,7 +24,7 @@ def table():
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5ad"])
 def test_a_table_comes_back_with_its_numbers_and_the_hash_of_its_labels(suffix, table, tmp_path):
-    path = write_table(tmp_path / f"objects{suffix}", table, meanings(table.columns))
+    path = write_table(tmp_path / f"objects{suffix}", table)
     found = read_table(path)
     assert found.attrs["labels_sha256"] == table.attrs["labels_sha256"]
     assert sorted(found.columns) == sorted(table.columns)
@@ -36,7 +36,7 @@ def test_a_table_comes_back_with_its_numbers_and_the_hash_of_its_labels(suffix, 
 
 
 def test_csv_on_the_web_says_what_the_columns_are(table, tmp_path):
-    write_table(tmp_path / "objects.csv", table, meanings(table.columns))
+    write_table(tmp_path / "objects.csv", table)
     beside = json.loads((tmp_path / "objects.csv-metadata.json").read_text("utf-8"))
     assert beside["url"] == "objects.csv"
     columns = {c["titles"]: c for c in beside["tableSchema"]["columns"]}
@@ -48,10 +48,10 @@ def test_csv_on_the_web_says_what_the_columns_are(table, tmp_path):
 
 
 def test_parquet_and_anndata_are_what_other_programs_expect(table, tmp_path):
-    write_table(tmp_path / "objects.parquet", table, meanings(table.columns))
+    write_table(tmp_path / "objects.parquet", table)
     field = pq.read_schema(tmp_path / "objects.parquet").field("area_um2")
     assert b"pixel" in field.metadata[b"description"]
-    write_table(tmp_path / "objects.h5ad", table, meanings(table.columns))
+    write_table(tmp_path / "objects.h5ad", table)
     found = anndata.read_h5ad(tmp_path / "objects.h5ad")
     assert list(found.obs_names) == ["7", str(2**32 - 1)]
     assert found.obs["class"].tolist() == ["object"] * 2

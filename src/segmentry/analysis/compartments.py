@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from segmentry.analysis.measure import Measure, labels_sha256
 from segmentry.errors import InputError
 from segmentry.image import Array, Image, Region
-from segmentry.io.tables import SHA256
+from segmentry.io.tables import MEANINGS, SHA256, TOLD
 from segmentry.labelling import lookup, survey
 from segmentry.metrics import match_objects
 from segmentry.result import Instances
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Compartments", "compartments", "measure_compartments"]
-
-#: Columns that say which object a row is of; they stand once, without a prefix.
-_TOLD = ("id", "plane", "class", "score")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +119,8 @@ def measure_compartments(
         table.insert(1, "time", time)
         tables.append(table)
     found = pd.concat([t for t in tables if len(t)] or tables[:1], ignore_index=True)
-    found.attrs[SHA256] = labels_sha256(cells.labels)
+    meanings = {c: tables[0].attrs[MEANINGS].get(c, TOLD.get(c, "")) for c in found.columns}
+    found.attrs = {SHA256: labels_sha256(cells.labels), MEANINGS: meanings}
     return found
 
 
@@ -137,14 +135,20 @@ def _measured(parts: Compartments, image: Image | None, step: Measure) -> pd.Dat
         for name, part in (("cell", parts.cells), ("nucleus", parts.nuclei), ("cytoplasm", parts.cytoplasm))
     }
     key = [c for c in ("id", "plane") if c in tables["cell"]]
-    told = [c for c in _TOLD if c in tables["cell"]]
+    told = [c for c in TOLD if c in tables["cell"]]
     found = tables["cell"][told].copy()
+    meanings = {c: TOLD[c] for c in told} | {"n_nuclei": "Number of nuclei in the cell."}
     found["n_nuclei"] = parts.n_nuclei[np.searchsorted(parts.cells.ids, found["id"])]
     for name, table in tables.items():
         own = table[[*key, *(c for c in table.columns if c not in told)]]
         own = own.rename(columns={c: f"{name}_{c}" for c in own.columns if c not in key})
         found = found.merge(own, on=key, how="left", validate="one_to_one")
-    return _with_ratios(found)
+        known = table.attrs[MEANINGS]
+        meanings |= {f"{name}_{c}": f"Of the {name}: {known[c]}" for c in table.columns if c not in told}
+    found = _with_ratios(found)
+    meanings |= {c: "Ratio of the two." for c in found.columns if c not in meanings}
+    found.attrs[MEANINGS] = meanings
+    return found
 
 
 def _with_ratios(table: pd.DataFrame) -> pd.DataFrame:

@@ -20,8 +20,8 @@ from pydantic import Field
 from segmentry.analysis.objects import Objects, Settings
 from segmentry.analysis.property import Property, chosen, columns, properties
 from segmentry.errors import InputError
-from segmentry.image import Array, Grid, Image, Region
-from segmentry.io.tables import SHA256
+from segmentry.image import Array, Image, Region
+from segmentry.io.tables import MEANINGS, SHA256, TOLD
 from segmentry.labelling import survey
 from segmentry.length import Length
 from segmentry.result import Instances, Result, Semantic
@@ -32,17 +32,7 @@ from segmentry.workspace import Frame
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Measure", "labels_sha256", "meanings", "measure", "stale"]
-
-#: What the columns mean that say which object a row is of.
-_TOLD = {
-    "id": "Id of the object in the labels.",
-    "time": "Number of the time point, the first being 0.",
-    "plane": "Number of the plane, the first being 0.",
-    "time_s": "Seconds since the first time point.",
-    "class": "Name of the object's class.",
-    "score": "How sure the method is of the object, 0 … 1; missing where it can't say.",
-}
+__all__ = ["Measure", "labels_sha256", "measure", "stale"]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -72,7 +62,8 @@ class Measure(Analysis):
     def analyse(self, result: Result, image: Image | None = None) -> pd.DataFrame:
         """Return a table with one row per object and time point.
 
-        Its ``attrs["labels_sha256"]`` is the hash of the labels, as :func:`labels_sha256` gives it.
+        Its ``attrs["labels_sha256"]`` is the hash of the labels, as :func:`labels_sha256` gives it; its
+        ``attrs["meanings"]`` says what each column is.
 
         Raises
         ------
@@ -94,12 +85,15 @@ class Measure(Analysis):
         with ThreadPoolExecutor(1) as pool:
             hashed = pool.submit(labels_sha256, instances.labels)
             tables = [self._table(part, wanted, where) for part, where in self._parts(result, image)]
-            filled = [t for t in tables if len(t)] or tables[:1]
-            found = pd.concat(filled, ignore_index=True) if len(filled) > 1 else filled[0]
-            found.attrs[SHA256] = hashed.result()
+            filled = [t for t in tables if len(t[0])] or tables[:1]
+            found = pd.concat([t for t, _ in filled], ignore_index=True) if len(filled) > 1 else filled[0][0]
+            found.attrs |= {SHA256: hashed.result(), MEANINGS: filled[0][1]}
         return found
 
-    def _table(self, objects: Objects, wanted: Sequence[Property], where: Mapping[str, Any]) -> pd.DataFrame:
+    def _table(
+        self, objects: Objects, wanted: Sequence[Property], where: Mapping[str, Any]
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Return the rows of some objects, and what the columns mean."""
         import pandas as pd
 
         instances = objects.instances
@@ -110,7 +104,9 @@ class Measure(Analysis):
         at = np.searchsorted(instances.ids, objects.held.ids)
         told["class"] = names[kinds[at]] if kinds is not None else np.full(n, names[-1])
         told["score"] = scores[at] if scores is not None else np.full(n, np.nan)
-        return pd.DataFrame(told | {name: values for name, (values, _) in columns(wanted, objects).items()})
+        measured = columns(wanted, objects)
+        meanings = {name: TOLD[name] for name in told} | {name: p.definition for name, (_, p) in measured.items()}
+        return pd.DataFrame(told | {name: values for name, (values, _) in measured.items()}), meanings
 
     def _parts(self, result: Result, image: Image | None) -> Iterator[tuple[Objects, Mapping[str, Any]]]:
         """Yield the objects of each time point, or plane, and what the table says of where they are."""
@@ -164,21 +160,6 @@ def stale(table: pd.DataFrame, result: Result) -> str:
     if made is None or made == found:
         return ""
     return f"the table was made of other labels (sha256 {made[:12]}…) than these ({found[:12]}…): measure again"
-
-
-def meanings(names: Sequence[str]) -> dict[str, str]:
-    """Return what columns of a table mean, as far as they are known: by the property that a name begins with."""
-    told = dict(_TOLD)
-    for ndim in (2, 3):
-        grid = Grid("ZYX"[3 - ndim :], (1,) * ndim)
-        one = Instances.from_labels(np.ones(grid.shape, np.uint32), grid)
-        presence = np.ones(grid.shape, np.float32)
-        objects = Objects(one, Image(np.ones(grid.shape, np.float32), grid), None, presence)
-        for column, (_, p) in columns(list(properties().values()), objects).items():
-            told[column.removesuffix("_px")] = p.definition
-    stems = sorted(told, key=len, reverse=True)
-    known = {name: next((s for s in stems if name == s or name.startswith(f"{s}_")), None) for name in names}
-    return {name: told[stem] for name, stem in known.items() if stem is not None}
 
 
 class _Presence:

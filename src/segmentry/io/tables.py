@@ -20,30 +20,30 @@ from segmentry.io.files import written_whole
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SHA256", "TABLES", "read_table", "write_table"]
+__all__ = ["MEANINGS", "SHA256", "TABLES", "TOLD", "read_table", "write_table"]
 
-#: Under which key the attributes of a table hold the hash of its labels.
-SHA256 = "labels_sha256"
+#: Under which keys the attributes of a table hold what its columns mean, by their names, and the hash of its labels.
+MEANINGS, SHA256 = "meanings", "labels_sha256"
 TABLES = (".csv", ".parquet", ".h5ad")
 #: What says which object a row is of; the rest is measured.
-TOLD = ("id", "time", "plane", "time_s", "class", "score")
+TOLD = {
+    "id": "Id of the object in the labels.",
+    "time": "Number of the time point, the first being 0.",
+    "plane": "Number of the plane, the first being 0.",
+    "time_s": "Seconds since the first time point.",
+    "class": "Name of the object's class.",
+    "score": "How sure the method is of the object, 0 … 1; missing where it can't say.",
+}
 
 
-def write_table(
-    path: str | os.PathLike[str],
-    table: pd.DataFrame,
-    meanings: Mapping[str, str] | None = None,
-    *,
-    overwrite: bool = False,
-) -> Path:
+def write_table(path: str | os.PathLike[str], table: pd.DataFrame, *, overwrite: bool = False) -> Path:
     """Save a table in the format that the suffix names: ``.csv``, ``.parquet`` or ``.h5ad`` (AnnData).
 
     Parameters
     ----------
     table
-        With a row per object; ``attrs["labels_sha256"]`` is saved where it is there.
-    meanings
-        What the columns mean, by their names.
+        With a row per object; ``attrs["labels_sha256"]`` and ``attrs["meanings"]``, which says by their names what
+        columns mean, are saved where they are there.
 
     Raises
     ------
@@ -60,9 +60,9 @@ def write_table(
         raise OutputError(f"{path} exists already: choose another name, or allow it to be overwritten")
     if write is _write_csv:
         with written_whole(_beside(path), overwrite=True) as aside:
-            aside.write_text(_described(path.name, table, meanings or {}), "utf-8")
+            aside.write_text(_described(path.name, table), "utf-8")
     with written_whole(path, overwrite) as aside:
-        write(aside, table, meanings or {})
+        write(aside, table)
     return path
 
 
@@ -90,8 +90,13 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}-metadata.json")
 
 
-def _described(name: str, table: pd.DataFrame, meanings: Mapping[str, str]) -> str:
+def _meanings(table: pd.DataFrame) -> Mapping[str, str]:
+    return table.attrs.get(MEANINGS, {})
+
+
+def _described(name: str, table: pd.DataFrame) -> str:
     columns: list[dict[str, Any]] = []
+    meanings = _meanings(table)
     for column, kind in table.dtypes.items():
         types = {"i": "integer", "u": "integer", "f": "double", "b": "boolean"}
         told = {"dc:description": meanings[str(column)]} if str(column) in meanings else {}
@@ -103,7 +108,7 @@ def _described(name: str, table: pd.DataFrame, meanings: Mapping[str, str]) -> s
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def _write_csv(path: Path, table: pd.DataFrame, _: Mapping[str, str]) -> None:
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
     table.to_csv(path, index=False, lineterminator="\n")
 
 
@@ -119,13 +124,13 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _write_parquet(path: Path, table: pd.DataFrame, meanings: Mapping[str, str]) -> None:
+def _write_parquet(path: Path, table: pd.DataFrame) -> None:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as error:
         raise MissingExtraError("writing Parquet", "tables") from error
-    found = pa.Table.from_pandas(table, preserve_index=False)
+    found, meanings = pa.Table.from_pandas(table, preserve_index=False), _meanings(table)
     fields = [f.with_metadata({"description": meanings[f.name]}) if f.name in meanings else f for f in found.schema]
     pq.write_table(found.cast(pa.schema(fields, metadata=found.schema.metadata)), path)
 
@@ -139,7 +144,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return table
 
 
-def _write_anndata(path: Path, table: pd.DataFrame, meanings: Mapping[str, str]) -> None:
+def _write_anndata(path: Path, table: pd.DataFrame) -> None:
     try:
         import anndata
     except ImportError as error:
@@ -150,7 +155,8 @@ def _write_anndata(path: Path, table: pd.DataFrame, meanings: Mapping[str, str])
     told = table[[c for c in table.columns if c not in numbers]].reset_index(drop=True)
     when = told["time"].astype(str) + "-" if "time" in told else ""
     told.index = pd.Index((when + told["id"].astype(str)).to_list(), dtype=object)
-    var = pd.DataFrame({"meaning": [meanings.get(c, "") for c in numbers]}, index=pd.Index(numbers, dtype=object))
+    meanings = [_meanings(table).get(c, "") for c in numbers]
+    var = pd.DataFrame({"meaning": meanings}, index=pd.Index(numbers, dtype=object))
     places = [c for axis in "xyz" for c in numbers if c.startswith(f"centroid_{axis}_")]
     found = anndata.AnnData(
         X=table[numbers].to_numpy(np.float64),

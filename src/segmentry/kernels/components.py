@@ -86,7 +86,8 @@ def unite(parent: NDArray[Any], a: int, b: int) -> None:
 def _longer(array: NDArray[Any], size: int) -> NDArray[Any]:
     """Copy an array into a new one of `size`; what follows the copy is not set."""
     longer = np.empty(size, array.dtype)
-    longer[: array.size] = array
+    for i in range(array.size):
+        longer[i] = array[i]
     return longer
 
 

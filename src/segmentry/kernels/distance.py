@@ -201,7 +201,8 @@ def _columns(plane: NDArray[np.float64], square: float, scratch: NDArray[np.floa
                 band[k, y] = plane[y, left + k]
         for k in range(n):
             _nearest(band[k], square, best, scratch)
-            band[k] = best
+            for y in range(height):
+                band[k, y] = best[y]
         for y in range(height):
             for k in range(n):
                 plane[y, left + k] = band[k, y]
@@ -210,7 +211,8 @@ def _columns(plane: NDArray[np.float64], square: float, scratch: NDArray[np.floa
 @compiled
 def _nearest(line: NDArray[np.float64], square: float, best: NDArray[np.float64], scratch: NDArray[np.float64]) -> None:
     """Find for each place of a line the smallest sum of a value and the squared distance to it."""
-    best[:] = line
+    for x in range(line.size):
+        best[x] = line[x]
     shift = 1
     while shift < line.size:
         if shift % CHECK == 1:

@@ -76,7 +76,9 @@ def polygons(
         Pixels whose centre lies in the hull or on its boundary; longest and shortest distance between two parallel
         lines that hold the hull between them.
     """
-    most = 2 * shapes[:, 1].max() + 1
+    most = 0
+    for k in range(1, shapes.shape[0]):
+        most = max(most, 2 * shapes[k, 1] + 1)
     left, right = np.empty(most, np.int64), np.empty(most, np.int64)
     near, far = np.empty((most, 2), np.int64), np.empty((most, 2), np.int64)
     ring = np.empty((2 * most, 2), np.int64)
@@ -86,11 +88,12 @@ def polygons(
         n = _side(left[: 2 * rows + 1], 1, near)
         m = _side(right[: 2 * rows + 1], -1, far)
         found[k, 0] = rows + _outermost(near[:n], -1) + _outermost(far[:m], 1)
-        ring[:n] = near[:n]
+        for i in range(n):
+            ring[i, 0], ring[i, 1] = near[i, 0], near[i, 1]
         begin = 1 if far[0, 1] == near[0, 1] else 0
         stop = m - 1 if far[m - 1, 1] == near[n - 1, 1] else m
         for i in range(stop - 1, begin - 1, -1):
-            ring[n] = far[i]
+            ring[n, 0], ring[n, 1] = far[i, 0], far[i, 1]
             n += 1
         found[k, 1], found[k, 2] = polygon_widths(ring[:n], spacing[1], spacing[2])
 

@@ -1,6 +1,6 @@
 """How the kernels are compiled: serial, without the interpreter's lock, cached on disk.
 
-The first call of a kernel on a machine compiles it, which takes seconds: a message says so once. The cache lies beside
+The first call of a kernel on a machine compiles it, a second each: a message says so once. The cache lies beside
 the source or, where that can't be written, in the user's cache folder.
 """
 
@@ -25,7 +25,7 @@ class _SayOnce(event.Listener):  # type: ignore[misc]
     def on_start(self, event: event.Event) -> None:
         if not self.said:
             self.said = True
-            logging.getLogger("segmentry").info("compiling fast loops once for this machine, a few seconds")
+            logging.getLogger("segmentry").info("compiling fast loops for this machine: a first run takes some 20 seconds longer")
 
     def on_end(self, event: event.Event) -> None:
         """Nothing to say when a compilation ends."""

@@ -86,7 +86,8 @@ def move_values(
     for i in range(len(numbers)):
         k = numbers[i]
         n = stop[k] - start[k]
-        other[fresh[i] : fresh[i] + n] = pool[start[k] : stop[k]]
+        for at in range(n):
+            other[fresh[i] + at] = pool[start[k] + at]
         start[k], stop[k] = fresh[i], fresh[i] + n
 
 

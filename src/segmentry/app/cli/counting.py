@@ -48,6 +48,7 @@ def count(
     from segmentry.counting import count_file
     from segmentry.errors import InputError
     from segmentry.io import find_inputs, write_table
+    from segmentry.io.tables import MEANINGS
     from segmentry.trained import file_sha256, load_density_model
 
     if not images:
@@ -64,7 +65,9 @@ def count(
     low, high = known.errors.interval(numbers)
     total = {"count": sum(numbers), "low": low, "high": high}
     if out is not None:
-        write_table(out, pd.DataFrame(rows), _MEANINGS, overwrite=overwrite)
+        counts = pd.DataFrame(rows)
+        counts.attrs[MEANINGS] = _TOLD
+        write_table(out, counts, overwrite=overwrite)
         note(f"{out}: {len(rows):,} counts")
     if json:
         print_json({"model": str(model), "sha256": file_sha256(model), "counts": rows, "total": total})
@@ -78,7 +81,7 @@ def count(
     show_table("", ["image", "count", "95 of 100 times between"], table)
 
 
-_MEANINGS = {
+_TOLD = {
     "image": "File of the image.",
     "time": "Number of the time point, the first being 0.",
     "count": "Number of objects.",

@@ -54,7 +54,7 @@ def measure(
     overwrite
         Replace a table that exists.
     """
-    from segmentry.analysis.measure import Measure, meanings
+    from segmentry.analysis.measure import Measure
     from segmentry.app.cli.arguments import make_options
     from segmentry.conversion import measure_file
     from segmentry.io import write_table
@@ -70,5 +70,5 @@ def measure(
     if out == "-":
         sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
         return
-    write_table(Path(out), table, meanings(list(table.columns)), overwrite=overwrite)
+    write_table(Path(out), table, overwrite=overwrite)
     note(f"{counted(len(table), 'row')} in {out}")
