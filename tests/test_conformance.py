@@ -43,7 +43,12 @@ VARIANTS = {
     "chan_vese": [{"start": "checkerboard", "iterations": 50}, {"foreground": "dark", "mu": 0.02, "lambda1": 2}],
     "morphological_chan_vese": [{"start": "checkerboard", "smoothing": 3}, {"foreground": "dark", "smoothing": 0}],
     "geodesic_active_contour": [{"foreground": "dark"}, {"balloon": 0, "margin": "2 px"}],
-    "gaussian": [{"sigma": 0}, {"sigma": "1.5 um"}],
+    "gaussian": [
+        {"sigma": 0},
+        {"sigma": "1.5 um"},
+        {"sigma": 1.3, "sigma_y": 0.2, "sigma_z": 2, "truncate": 2, "edges": "single"},
+    ],
+    "hysteresis": [{"connectivity": "faces", "min_core": 6}],
     "local_gaussian": [{"radius": 5}, {"foreground": "dark", "offset": 0.1}],
     "sauvola": [{"radius": 4, "foreground": "dark"}],
     "median": [{"radius": 2}, {"radius": "6 um"}, {"radius": 0}],

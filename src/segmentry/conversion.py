@@ -13,16 +13,18 @@ import yaml
 from segmentry.analysis.compartments import measure_compartments
 from segmentry.analysis.measure import Measure, stale
 from segmentry.errors import InputError, OutputError
-from segmentry.ilastik import pixel_model, recipe_content
+from segmentry.ilastik import pixel_model
+from segmentry.ilastik_recipes import Named, object_model, recipe_content
 from segmentry.image import Image
 from segmentry.io import formats, read, read_labels, read_provenance, read_table, write, write_labels, written_whole
 from segmentry.io.ilastik_project import read_project
 from segmentry.io.tables import SHA256
 from segmentry.job import Options
+from segmentry.object_classification import ObjectModel
 from segmentry.recipe import VERSION
 from segmentry.result import Instances
 from segmentry.step import Cleaner
-from segmentry.trained import file_sha256, save_pixel_model
+from segmentry.trained import save_pixel_model
 from segmentry.validation import Finding, Report, validate
 
 if TYPE_CHECKING:
@@ -56,9 +58,9 @@ def convert_file(
 
 
 def convert_project(source: Path, target: Path, *, overwrite: bool = False) -> list[str]:
-    """Write the recipe that a project of ilastik means, and its classifier beside it; return what is left out.
+    """Write the recipe that a project of ilastik means, its classifiers beside it; return what is left out.
 
-    The model is called like the recipe, with the suffix ``.safetensors``.
+    The models are called like the recipe, with the suffixes ``.safetensors`` and ``.objects.safetensors``.
 
     Raises
     ------
@@ -72,8 +74,13 @@ def convert_project(source: Path, target: Path, *, overwrite: bool = False) -> l
         raise OutputError(f"{target.name}: a project becomes a recipe: name a .yaml file")
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already: choose another name, or allow it to be overwritten")
+    sorter = object_model(project)
+    kinds = target.with_suffix(".objects.safetensors")
+    if isinstance(sorter, ObjectModel) and kinds.exists() and not overwrite:
+        raise OutputError(f"{kinds} exists already: choose another name, or allow it to be overwritten")
     save_pixel_model(place, model, overwrite=overwrite)
-    content, left = recipe_content(project, place.name, file_sha256(place))
+    sorts: Named | str = sorter if isinstance(sorter, str) else Named.file(sorter.save(kinds, overwrite=overwrite))
+    content, left = recipe_content(project, Named.file(place), sorts)
     recipe = {"segmentry": VERSION, **content}
     if target.suffix.lower() == ".json":
         text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"

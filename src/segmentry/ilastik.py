@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from segmentry.io.ilastik_project import PixelStage, Project, read_project
 from segmentry.learn.random_forest import RandomForest
 from segmentry.pixel_classification import PixelModel, Stage
 
-__all__ = ["FEATURE_NAMES", "open_project", "pixel_model", "project_banks", "recipe_content"]
+__all__ = ["FEATURE_NAMES", "distinct", "object_classifier", "open_project", "pixel_model", "project_banks"]
 
 #: The features by ilastik's names.
 FEATURE_NAMES = {
@@ -27,8 +26,6 @@ FEATURE_NAMES = {
     "StructureTensorEigenvalues": "structure_tensor_eigenvalues",
     "HessianOfGaussianEigenvalues": "hessian_of_gaussian_eigenvalues",
 }
-#: ilastik does not smooth probabilities by less.
-THINNEST = 0.1
 #: A later stage of autocontext sees probabilities as whole numbers up to this.
 LEVELS = 255
 #: Letters of the name of a class.
@@ -43,7 +40,7 @@ def pixel_model(project: Project) -> PixelModel:
     InputError
         When it has none, or one of something that can't be computed here.
     """
-    project.check_trained()
+    project.check_trained(objects=False)
     if not project.stages:
         raise InputError(f"{project.path.name} finds objects in images of other programs: it has no pixel classifier")
     stages = []
@@ -57,12 +54,12 @@ def pixel_model(project: Project) -> PixelModel:
     count = first.n_channels
     channels = ("",) if count == 1 else tuple(f"channel {i}" for i in range(count))
     provenance = {"ilastik": project.version, "workflow": project.workflow, "project": project.path.name}
-    names = _distinct(last.names)
+    names = distinct(last.names)
     colours = last.colours if len(last.colours) == len(names) else ()
     return PixelModel(tuple(stages), names, channels, colours, provenance)
 
 
-def _distinct(names: Sequence[str]) -> tuple[str, ...]:
+def distinct(names: Sequence[str]) -> tuple[str, ...]:
     """Return names that differ and can be printed: ilastik lets classes have any."""
     found: list[str] = []
     for number, name in enumerate(names, 1):
@@ -135,51 +132,21 @@ def _forest(stored: StoredClassifier, n_classes: int, places: np.ndarray) -> Ran
     return RandomForest.from_forest(Forest.from_trees(trees, len(places), stored.forests[0].below_is_left))
 
 
-def recipe_content(project: Project, model: str, sha256: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the steps that a project means, as plain data of a recipe, and what of it is left out, in sentences.
+def object_classifier(project: Project) -> tuple[RandomForest, tuple[str, ...]]:
+    """Return the classifier of objects of a project, and the names of its classes.
 
-    Parameters
-    ----------
-    project
-        With a classifier of pixels.
-    model, sha256
-        The file that holds it, which may be the project, and its hash.
+    Raises
+    ------
+    InputError
+        When it has none.
     """
-    if not project.stages:
-        raise InputError(f"{project.path.name} finds objects in images of other programs: it has no pixel classifier")
-    named = {"model": model, "sha256": sha256}
-    left = list(project.left_out)
-    if project.objects is not None:
-        left.append("objects are found, but not sorted into classes: train object_classifier from some of them")
-    found = project.thresholding
-    if found is None:
-        return {"method": {"pixel_classifier": named}}, left
-    if found.method not in ("single", "hysteresis") or found.core_channel != found.channel:
-        left.append(f"objects by {found.method} over several channels are not known here: classes are given instead")
-        return {"method": {"pixel_classifier": named}}, left
-    names = _distinct(project.stages[-1].names)
-    if found.channel >= len(names):
-        raise InputError(f"{project.path.name} makes objects of class {found.channel + 1}, and has {len(names)}")
-    filters: list[dict[str, Any]] = [{"pixel_probability": {**named, "of": names[found.channel]}}]
-    sigmas = found.sigma if project.lanes[0].raw.length("Z") > 1 else found.sigma[1:]
-    if min(sigmas) >= THINNEST:
-        filters.append({"gaussian": {"sigma": sigmas[-1]}})
-        if len(set(sigmas)) > 1:
-            left.append(f"smoothing differs by axis there ({sigmas}); here it is {sigmas[-1]:g} along all")
-        left.append("smoothing there ends at 2 sigma; here it ends at 4")
-    high = found.high if found.method == "hysteresis" else found.low
-    cleaning = [{"drop_small": {"min_size": found.min_size}}, {"drop_large": {"max_size": found.max_size}}]
-    left.append("objects that touch only at a corner are one object here, and two in ilastik")
-    return {
-        "filters": filters,
-        "method": {"hysteresis": {"low": _under(found.low), "high": _under(high)}},
-        "cleaning": cleaning,
-    }, left
-
-
-def _under(threshold: float) -> float:
-    """Return the number that is exceeded by what lies at or above a threshold."""
-    return float(np.nextafter(np.float32(threshold), np.float32(-np.inf)))
+    if project.objects is None:
+        raise InputError(f"{project.path.name} does not classify objects")
+    project.check_trained(pixels=False)
+    stored = project.objects.classifier
+    assert stored is not None
+    names = distinct(project.objects.names)
+    return _forest(stored, len(names), np.arange(stored.n_features, dtype=np.int32)), names
 
 
 def open_project(path: str) -> PixelModel:

@@ -85,7 +85,7 @@ def classify_file(
     source, target
         Files of labels.
     model
-        File of an :class:`~segmentry.object_classification.ObjectModel`.
+        File of an :class:`~segmentry.object_classification.ObjectModel`, or project of ilastik that classifies objects.
     image
         What the labels are of, where the model looks at intensities.
     table

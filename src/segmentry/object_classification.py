@@ -21,10 +21,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentry.analysis.ilastik_features import IlastikFeatures
 from segmentry.analysis.measure import Measure
 from segmentry.analysis.object_features import ObjectFeatures, looked_at
 from segmentry.errors import InputError, ParameterError, SegmentryError, one_line
+from segmentry.ilastik import distinct, object_classifier
 from segmentry.image import Image
+from segmentry.io.hdf5 import MAGIC
+from segmentry.io.ilastik_project import Project, read_project
 from segmentry.io.tables import MEANINGS
 from segmentry.learn import Classifier, Model, classifier, load_model, save_model
 from segmentry.length import Length
@@ -141,7 +145,7 @@ class ObjectModel:
 
     classifier: Classifier
     names: tuple[str, ...]
-    features: ObjectFeatures
+    features: ObjectFeatures | IlastikFeatures
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -195,11 +199,42 @@ class ObjectModel:
 
     def assigned(self, instances: Instances, table: pd.DataFrame) -> Instances:
         """Return the objects with the classes that a table of :meth:`predict` says."""
+        total = self._total(instances, table)
+        classes = np.where(total.any(axis=1), total.argmax(axis=1) + 1, 0).astype(np.int32)
+        return replace(instances, classes=classes, names=(BACKGROUND, *self.names))
+
+    def sureness(self, instances: Instances, table: pd.DataFrame) -> NDArray[np.float32]:
+        """Return how probable the classes are that :meth:`assigned` gives."""
+        total = self._total(instances, table)
+        share = total.max(axis=1, initial=0) / np.maximum(total.sum(axis=1), 1e-9)
+        return np.asarray(share.clip(0, 1), np.float32)
+
+    def _total(self, instances: Instances, table: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the probabilities of each object, in sum over all time points."""
         shares = table[[f"{_PROBABILITY}{name}" for name in self.names]].to_numpy(np.float64)
         total = np.zeros((len(instances), len(self.names)))
         np.add.at(total, np.searchsorted(instances.ids, table["id"].to_numpy()), shares)
-        classes = np.where(total.any(axis=1), total.argmax(axis=1) + 1, 0).astype(np.int32)
-        return replace(instances, classes=classes, names=(BACKGROUND, *self.names))
+        return total
+
+    @classmethod
+    def of_project(cls, project: Project) -> Self:
+        """Return what the classifier of objects of a project of ilastik knows.
+
+        Raises
+        ------
+        InputError
+            When it has none, or one that looks at something that can't be computed here.
+        """
+        forest, names = object_classifier(project)
+        features = IlastikFeatures.of(project)
+        if forest.n_features != sum(features.widths):
+            raise InputError(
+                f"the classifier of objects of {project.path.name} looks at {forest.n_features} columns, its features "
+                f"give {sum(features.widths)}: train and save it again"
+            )
+        names = distinct([f"{name} ({i})" if name == BACKGROUND else name for i, name in enumerate(names, 1)])
+        told = {"ilastik": project.version, "workflow": project.workflow, "project": project.path.name}
+        return cls(forest, names, features, told)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write it to a file, from which no code is ever run.
@@ -221,18 +256,25 @@ class ObjectModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read it from a file.
+        """Read it from a file, which may be a project of ilastik that classifies objects.
 
         Raises
         ------
         InputError
             When it is no model of objects, or damaged.
         """
+        if Path(path).is_file():
+            with Path(path).open("rb") as file:
+                project = file.read(len(MAGIC)) == MAGIC
+            if project:
+                return cls.of_project(read_project(path))
         content = load_model(path)
         if content.task != TASK:
             raise InputError(f"{path} is a model of {content.task}; expected one of {TASK}")
         try:
-            features = ObjectFeatures.from_dict(content.features)
+            theirs = isinstance(content.features, Mapping) and "ilastik" in content.features
+            kind = IlastikFeatures if theirs else ObjectFeatures
+            features = kind.from_dict(content.features)
             if content.classifier.n_features != len(features.names):
                 raise InputError(f"{content.classifier.n_features} features, {len(features.names)} names for them")
             if BACKGROUND in content.names:

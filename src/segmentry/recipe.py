@@ -17,6 +17,7 @@ Unknown keys are refused with their path; what is left out has its default.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,12 +29,10 @@ from numpy.typing import NDArray
 
 from segmentry import catalog
 from segmentry.errors import InputError, ParameterError, SegmentryError, UnknownNameError, nearest, one_line
-from segmentry.ilastik import recipe_content
+from segmentry.ilastik_recipes import recipe_of
 from segmentry.image import Image
-from segmentry.io.ilastik_project import read_project
 from segmentry.run import Outcome, run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
-from segmentry.trained import file_sha256
 
 __all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "recipes", "segment"]
 
@@ -90,7 +89,9 @@ class Recipe:
         """
         path = Path(path)
         if path.suffix.lower() == ".ilp":
-            content, _ = recipe_content(read_project(path), str(path.resolve()), file_sha256(path))
+            content, left = recipe_of(path)
+            for what in left:
+                logging.getLogger("segmentry").warning("%s: not carried over: %s", path.name, what)
             return cls.from_dict({"segmentry": VERSION, **content})
         try:
             if path.stat().st_size > LARGEST_FILE:

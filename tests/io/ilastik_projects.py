@@ -16,6 +16,7 @@ from segmentry.errors import InputError
 from segmentry.io.ilastik_project import read_project
 
 RECORDED = Path(__file__).parents[1] / "reference" / "vigra_forest.h5.gz"
+SORTING = Path(__file__).parents[1] / "reference" / "ilastik_objects.h5.gz"
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "ilastik"
 FEATURES = (
     "GaussianSmoothing",
@@ -208,6 +209,48 @@ def objects(path, workflow="Object Classification (from prediction image)"):
     return path
 
 
+def sorting():
+    """Return the file of a forest of bright pixels and one of kinds of objects, as VIGRA wrote them."""
+    return h5py.File(io.BytesIO(gzip.decompress(SORTING.read_bytes())), "r")
+
+
+def sorted_objects(path, workflow="Object Classification (from pixel classification)"):
+    """Object classification with all that it takes: bright pixels, objects of these, three kinds of them."""
+    second = {"(from binary image)": "Segmentation Image", "(from prediction image)": "Prediction Maps"}
+    role = next((role for text, role in second.items() if text in workflow), None)
+    with begin(path, workflow, ("Raw Data", role) if role else ("Raw Data",)) as file, sorting() as source:
+        add_data(file, 0, "raw.h5/raw", "yxc", (60, 70, 2))
+        if role:
+            add_data(file, 0, "maps.h5/exported_data", "yxc", (60, 70, 2), role=role)
+        else:
+            add_features(file, {"GaussianSmoothing": (0.3,)})
+            place = add_stage(file, [], ("rest", "object"))
+            source.copy("pixels/forest", place.create_group("ClassifierForests"), "Forest0000")
+            place["ClassifierForests/pickled_type"] = PARALLEL.encode()
+            sizes = {
+                "CurOperator": 0,
+                "MinSize": 3,
+                "MaxSize": 900,
+                "LowThreshold": 0.5,
+                "Channel": 1,
+                "CoreChannel": 0,
+            }
+            for name, value in sizes.items():
+                file[f"ThresholdTwoLevels/{name}"] = value
+            for axis in "zyx":
+                file[f"ThresholdTwoLevels/SmootherSigma/{axis}"] = 0.0
+        features = {}
+        for group, name in zip(source["objects/groups"].asstr(), source["objects/names"].asstr(), strict=True):
+            features.setdefault(group, {})[name] = {"margin": [4, 4]} if "neighborhood" in name else {}
+        add_table(file.create_group("ObjectExtraction/Features"), features)
+        place = file.create_group("ObjectClassification")
+        add_table(place.create_group("SelectedFeatures"), features)
+        add_names(place, ("round", "background", "long"))
+        source.copy("objects/forest", place.create_group("ClassifierForests"), "Forest0000")
+        place["ClassifierForests/pickled_type"] = PARALLEL.encode()
+    return path
+
+
 def embedded(path):
     """Pixel classification of an array within the project."""
     with begin(path, "Pixel Classification") as file:
@@ -223,7 +266,7 @@ def embedded(path):
     return path
 
 
-PROJECTS = {make.__name__: make for make in (two_channels, in_time, autocontext, objects, embedded)}
+PROJECTS = {make.__name__: make for make in (two_channels, in_time, autocontext, objects, embedded, sorted_objects)}
 
 
 def replaced(path, name, value):

@@ -109,7 +109,7 @@ def test_object_classifier_of_other_features_is_left_out(tmp_path):
     project = read_project(replaced(path, frame, np.ones((5, 4), np.float32)))
     assert project.objects.classifier is None
     assert "other features" in project.left_out[0]
-    with pytest.raises(InputError, match="retrain here"):
+    with pytest.raises(InputError, match="train it again in ilastik"):
         project.check_trained()
 
 

@@ -2,13 +2,15 @@
 
 What is measured of each object and of its neighbours is what the model knows kinds by; `segmentry classify` does the
 same to labels that exist. It works on objects like those that it learned from, in images taken alike; it fails where
-kinds differ in what was never measured. Other steps keep the classes, and the table of objects shows them.
+kinds differ in what was never measured. Other steps keep the classes, and the table of objects shows them. A project of
+ilastik that classifies objects is such a model too: it gives the classes of ilastik.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -30,9 +32,14 @@ class ObjectClassifierStep(Cleaner):
     sorts: ClassVar[bool] = True
     trained: ClassVar[bool] = True
 
-    model: str = Field(default="", max_length=4096, description="File of a trained model of objects.")
+    model: str = Field(
+        default="", max_length=4096, description="File of a trained model of objects, or project of ilastik."
+    )
     sha256: str = Field(
         default="", pattern="^([0-9a-f]{64})?$", description="SHA-256 that the file must have; empty: any."
+    )
+    score: Literal["object", "class"] = Field(
+        "object", description="What the score of an object says: how sure it is that it is one, or its class."
     )
     sha256_: str | None = Field(default=None, description="SHA-256 of the model that was used.")
 
@@ -52,7 +59,10 @@ class ObjectClassifierStep(Cleaner):
         return self.model_copy(update={"sha256_": file_sha256(Path(self.model))})
 
     def sort(self, instances: Instances, image: Image | None = None) -> Instances:
-        return self.knowledge().classify(instances, image)
+        known = self.knowledge()
+        table = known.predict(instances, image)
+        found = known.assigned(instances, table)
+        return found if self.score == "object" else replace(found, scores=known.sureness(instances, table))
 
     def clean(self, instances: Instances, image: Image | None = None) -> Instances:
         return self.sort(instances, image)
@@ -67,7 +77,9 @@ class ObjectClassifierStep(Cleaner):
         """
         if self._known is None:
             if not self.model:
-                raise ParameterError(f"{self.name} needs a model: set model to a file that learned from examples")
+                raise ParameterError(
+                    f"{self.name} needs a model: set model to one that learned from examples, or a project of ilastik"
+                )
             known, meant = ObjectModel.load(self.model), self.sha256 or self.sha256_
             if meant and (found := file_sha256(Path(self.model))) != meant:
                 raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +25,43 @@ class Gaussian(Filter):
 
     name: ClassVar[str] = "gaussian"
     sigma: Length = Field(Length(1.0), description="Standard deviation of the bell curve; 0 leaves the image as it is.")
+    sigma_y: Length | None = Field(None, description="Along the axis Y, where it is another than sigma.")
+    sigma_z: Length | None = Field(None, description="Along the axis Z, where it is another than sigma.")
+    truncate: float = Field(TRUNCATE, ge=1, le=10, description="How many sigma the bell curve reaches to either side.")
+    edges: Literal["repeated", "single"] = Field(
+        "repeated", description="Whether the mirror image beyond an edge begins with the pixel at the edge once more."
+    )
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
-        return reach(sigma_pixels(self.sigma, grid))
+        return reach(self._sigma(grid), self.truncate)
 
     def plane(self, pixels: NDArray[np.float32], grid: Grid, channel: int) -> NDArray[np.float32]:
-        return smooth(pixels, sigma_pixels(self.sigma, grid))
+        return smooth(pixels, self._sigma(grid), self.truncate, self.edges)
+
+    def _sigma(self, grid: Grid) -> tuple[float, ...]:
+        given = {"Y": self.sigma_y or self.sigma, "Z": self.sigma_z or self.sigma}
+        return tuple(sigma_pixels(given.get(axis, self.sigma), grid)[i] for i, axis in enumerate(grid.spatial))
 
 
-def reach(sigma: tuple[float, ...]) -> tuple[int, ...]:
+def reach(sigma: tuple[float, ...], truncate: float = TRUNCATE) -> tuple[int, ...]:
     """Return how many pixels a bell curve of this standard deviation reaches along each axis."""
-    return tuple(math.floor(TRUNCATE * s + 0.5) for s in sigma)
+    return tuple(max(math.floor(truncate * s + 0.5), int(s > 0)) for s in sigma)
 
 
-def smooth(pixels: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArray[np.float32]:
-    """Return a float32 array convolved with a Gaussian cut off at 4 sigma; edges are mirrored."""
+def smooth(
+    pixels: NDArray[np.float32],
+    sigma: tuple[float, ...],
+    truncate: float = TRUNCATE,
+    edges: Literal["repeated", "single"] = "repeated",
+) -> NDArray[np.float32]:
+    """Return a float32 array convolved with a Gaussian that is cut off; edges are mirrored."""
     from scipy.ndimage import gaussian_filter
 
     if not any(sigma):
         return pixels
-    return np.asarray(gaussian_filter(pixels, sigma, truncate=TRUNCATE, mode="reflect", output=np.float32))
+    mode = "reflect" if edges == "repeated" else "mirror"
+    found = gaussian_filter(pixels, sigma, radius=reach(sigma, truncate), mode=mode, output=np.float32)
+    return np.asarray(found)
 
 
 def sigma_pixels(sigma: Length, grid: Grid) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmentry.errors import InputError
 from segmentry.io.hdf5_values import INTEGERS, Place, number_in
-from segmentry.io.ilastik_pixels import Classifier, Colour, read_classifier, read_colours, read_names
+from segmentry.io.ilastik_pixels import Classifier, Colour, named, read_classifier, read_colours, read_names
 
 __all__ = [
     "METHODS",
@@ -29,6 +29,8 @@ __all__ = [
 METHODS = ("single", "hysteresis", "graph cut", "split hysteresis")
 #: Group of features that are always computed and never looked at by the classifier.
 ALWAYS = "Default features"
+#: Groups of features of convex hulls.
+HULLS = ("2D Convex Hull Features", "3D Convex Hull Features")
 MOST_OBJECTS = 10_000_000
 
 
@@ -153,7 +155,7 @@ def read_thresholding(place: Place, notes: list[str]) -> Thresholding:
     if not all(0 <= s < 1000 for s in sigma):
         raise place.wrong("SmootherSigma", f"{sigma}", "between 0 and 1000")
     if METHODS[method] == "graph cut":
-        notes.append("its objects are found by a graph cut, which can't be carried over: one threshold is used")
+        notes.append("its objects are found by a graph cut, which can't be carried over")
     sizes = _whole(place, "MinSize", 10), _whole(place, "MaxSize", 1_000_000)
     return Thresholding(METHODS[method], (sigma[0], sigma[1], sigma[2]), low, high, channel, core, *sizes)
 
@@ -172,9 +174,11 @@ def read_objects(root: Place, n_lanes: int) -> ObjectStage | None:
         for (group, name), margin in sorted(chosen.items())
         if group != ALWAYS
     )
-    names = read_names(place)
     labels = _labels(place.place("LabelInputs"), frames, n_lanes)
     classifier, missing = read_classifier(place.place("ClassifierForests"))
+    if classifier is not None and any(f.group in HULLS for f in features) and not _as_boxes(frames):
+        classifier, missing = None, "its convex hulls are not those of VIGRA 1.11, which takes boxes for them"
+    names = named(read_names(place), [frame.classes for frame in labels], classifier)
     return ObjectStage(features, names, read_colours(place, "LabelColors"), labels, classifier, missing)
 
 
@@ -225,6 +229,25 @@ def _widths(frames: dict[tuple[int, int], Place]) -> dict[tuple[str, str], int]:
     return {}
 
 
+def _as_boxes(frames: dict[tuple[int, int], Place]) -> bool:
+    """Return whether convex hulls are as large as the boxes of their objects, as far as the project has stored them."""
+    for frame in frames.values():
+        low, high = (_stored(frame, ALWAYS, f"Coord<{name}>") for name in ("Minimum", "Maximum"))
+        for group in HULLS:
+            volume = _stored(frame, group, "HullVolume")
+            if volume is None or low is None or high is None or low.shape != high.shape:
+                continue
+            boxes = [np.prod(high - low + more, axis=1)[1:] for more in (0, 1)]  # older ilastik has the last pixel
+            if not any(np.array_equal(box, volume[1:, 0]) for box in boxes):
+                return False
+    return True
+
+
+def _stored(frame: Place, group: str, name: str) -> NDArray[Any] | None:
+    inner = frame.place(group)
+    return None if inner is None else inner.numbers(name, ndim=2)
+
+
 def _labels(place: Place | None, frames: dict[tuple[int, int], Place], n_lanes: int) -> tuple[ObjectLabels, ...]:
     found: list[ObjectLabels] = []
     for lane, inner in place.places() if place is not None else ():
@@ -246,8 +269,7 @@ def _labels(place: Place | None, frames: dict[tuple[int, int], Place], n_lanes: 
 
 
 def _centres(frame: Place | None, ids: NDArray[np.int64]) -> NDArray[np.float64] | None:
-    always = frame and frame.place(ALWAYS)
-    found = always.numbers("RegionCenter", ndim=2) if always is not None else None
+    found = None if frame is None else _stored(frame, ALWAYS, "RegionCenter")
     if found is None or found.shape[1] not in (2, 3) or ids.max() >= len(found):
         return None
     centres = found[ids][:, ::-1].astype(np.float64)

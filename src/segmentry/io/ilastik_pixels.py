@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickletools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,6 +24,7 @@ __all__ = [
     "Column",
     "Labels",
     "Selection",
+    "named",
     "read_classifier",
     "read_colours",
     "read_labels",
@@ -222,6 +223,17 @@ def read_names(place: Place) -> tuple[str, ...]:
     if place.dataset("LabelNames") is None or place.flag("LabelNames", "isEmpty"):
         return ()
     return place.texts("LabelNames") or ()
+
+
+def named(
+    names: tuple[str, ...], classes: Iterable[NDArray[np.int64]], classifier: Classifier | None
+) -> tuple[str, ...]:
+    """Name classes that are used but have no name as ilastik would."""
+    used = [int(lane.max()) for lane in classes if lane.size]
+    used += [max(classifier.labels)] if classifier is not None else []
+    if max(used, default=0) > 255:
+        raise InputError(f"it has a class {max(used)}: the file is damaged")
+    return names + tuple(f"Label {number}" for number in range(len(names) + 1, max(used, default=0) + 1))
 
 
 def read_colours(place: Place, name: str) -> tuple[Colour, ...]:

@@ -24,6 +24,7 @@ from segmentry.io.ilastik_pixels import (
     Column,
     Labels,
     Selection,
+    named,
     read_classifier,
     read_colours,
     read_labels,
@@ -113,24 +114,33 @@ class Project:
     objects: ObjectStage | None
     left_out: tuple[str, ...]
 
-    def check_trained(self) -> None:
+    def check_trained(self, pixels: bool = True, objects: bool = True) -> None:
         """Refuse a project that lacks a classifier.
+
+        Parameters
+        ----------
+        pixels, objects
+            Of what one is needed.
 
         Raises
         ------
         InputError
             With what it lacks, and what to do.
         """
-        parts: list[tuple[str, PixelStage | ObjectStage]] = [("pixels", stage) for stage in self.stages]
-        parts += [("objects", self.objects)] if self.objects is not None else []
+        parts: list[tuple[str, PixelStage | ObjectStage]] = (
+            [("pixels", stage) for stage in self.stages] if pixels else []
+        )
+        parts += [("objects", self.objects)] if objects and self.objects is not None else []
         for what, part in parts:
             if part.classifier is not None:
                 continue
             if part.missing:
-                raise InputError(f"{self.path.name}: {part.missing}; retrain here from its labels")
+                again = "retrain here from its labels" if what == "pixels" else "train it again in ilastik, and save"
+                raise InputError(f"{self.path.name}: {part.missing}; {again}")
             advice = "open it in ilastik, switch on Live Update, save"
             if _labelled(part):
-                said = f"has labels but no trained classifier of {what}: {advice}; or retrain here from its labels"
+                here = "; or retrain here from its labels" if what == "pixels" else ""
+                said = f"has labels but no trained classifier of {what}: {advice}{here}"
             else:
                 said = f"has neither labels nor a trained classifier of {what}: {advice}"
             raise InputError(f"{self.path.name} {said}")
@@ -216,18 +226,9 @@ def _stage(
         there, given = classifier.n_features, len(columns)
         missing = f"its classifier looks at {there} columns, its features and images give {given}"
         classifier = None
-    names = _named(read_names(place), labels, classifier)
+    names = named(read_names(place), [lane.classes for lane in labels], classifier)
     colours = read_colours(place, "LabelColors"), read_colours(place, "PmapColors")
     return PixelStage(selection, columns, n_channels, names, *colours, labels, classifier, missing)
-
-
-def _named(names: tuple[str, ...], labels: tuple[Labels, ...], classifier: Classifier | None) -> tuple[str, ...]:
-    """Name classes that are used but have no name as ilastik would."""
-    used = [int(lane.classes.max()) for lane in labels if lane.classes.size]
-    used += [max(classifier.labels)] if classifier is not None else []
-    if max(used, default=0) > 255:
-        raise InputError(f"it has a class {max(used)}: the file is damaged")
-    return names + tuple(f"Label {number}" for number in range(len(names) + 1, max(used, default=0) + 1))
 
 
 def _labelled(part: PixelStage | ObjectStage) -> bool:

@@ -91,7 +91,8 @@ def _beside(path: Path) -> Path:
 
 
 def _meanings(table: pd.DataFrame) -> Mapping[str, str]:
-    return table.attrs.get(MEANINGS, {})
+    found: Mapping[str, str] = table.attrs.get(MEANINGS, {})
+    return found
 
 
 def _described(name: str, table: pd.DataFrame) -> str:

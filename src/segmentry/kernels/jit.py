@@ -25,7 +25,9 @@ class _SayOnce(event.Listener):  # type: ignore[misc]
     def on_start(self, event: event.Event) -> None:
         if not self.said:
             self.said = True
-            logging.getLogger("segmentry").info("compiling fast loops for this machine: a first run takes some 20 seconds longer")
+            logging.getLogger("segmentry").info(
+                "compiling fast loops for this machine: a first run takes some 20 seconds longer"
+            )
 
     def on_end(self, event: event.Event) -> None:
         """Nothing to say when a compilation ends."""

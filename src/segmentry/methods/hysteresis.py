@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from segmentry.image import Image
+from segmentry.length import Size
 from segmentry.overview import Overview
 from segmentry.result import Instances
 from segmentry.step import Segmenter
@@ -29,6 +31,13 @@ class Hysteresis(Segmenter):
 
     low: float | None = Field(None, description="Intensity that every pixel exceeds; none: half-way down from high.")
     high: float | None = Field(None, description="Intensity that some pixel of an object exceeds; none: Otsu's.")
+    connectivity: Literal["corners", "faces"] = Field(
+        "corners",
+        description="Whether pixels touch that share only a corner or an edge, or only those that share a face.",
+    )
+    min_core: Size = Field(
+        Size(1.0), description="Smallest area or volume that exceeds high in one piece for an object to be real."
+    )
     classes_: TwoClasses | None = Field(None, description="The high threshold and the classes that it separates.")
 
     @model_validator(mode="after")
@@ -49,14 +58,27 @@ class Hysteresis(Segmenter):
         ready = self.prepared(image)
         assert ready.classes_ is not None
         pixels = image.read()
-        labels, count = label_components(pixels > ready._low(ready.classes_))
+        full = self.connectivity == "corners"
+        labels, count = label_components(pixels > ready._low(ready.classes_), full)
         strong = np.zeros(count + 1, np.bool_)
-        strong[labels[pixels > ready.classes_.threshold]] = True
+        strong[labels[ready._cores(pixels > ready.classes_.threshold, image, full)]] = True
         strong[0] = False
         sums = np.bincount(labels.ravel(), weights=ready.classes_.above(pixels).ravel(), minlength=count + 1)
         scores = (sums / np.maximum(np.bincount(labels.ravel(), minlength=count + 1), 1))[1:].astype(np.float32)
         ids = np.arange(1, count + 1, dtype=np.uint32)
         return Instances(labels, image.grid, ids, scores).keep(strong[1:]).renumbered()
+
+    def _cores(self, above: NDArray[np.bool_], image: Image, full: bool) -> NDArray[np.bool_]:
+        """Return the pixels above the high threshold of which enough lie in one piece."""
+        from segmentry.kernels.components import label_components
+
+        least = self.min_core.count(image.grid)
+        if least <= 1:
+            return above
+        cores, count = label_components(above, full)
+        large = np.bincount(cores.ravel(), minlength=count + 1) >= least
+        large[0] = False
+        return large[cores]
 
     def _low(self, classes: TwoClasses) -> float:
         """Return the low threshold: as given, or half-way from the high one to the mean of the background."""
