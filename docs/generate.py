@@ -189,7 +189,7 @@ def _facts(step: type[Step]) -> str:
     rows = []
     learned = [f for name, f in step.model_fields.items() if name.endswith("_") and f.description]
     if issubclass(step, Segmenter):
-        rows.append(["gives", GIVES[step.task]])
+        rows.append(["gives", "classes or objects, as it was trained to" if step.predicts else GIVES[step.task]])
         rows.append(["works in", " and ".join(f"{n}D" for n in step.dimensions)])
         rows.append(["sees", "all channels at once" if step.colour else "one channel"])
         whole = not step.trained and step().halo(Grid("YX", (9, 9))) is None

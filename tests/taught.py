@@ -12,7 +12,11 @@ import numpy as np
 
 from segmentry.features import Feature, FeatureBank
 from segmentry.image import RGB
+from segmentry.learn.architecture import Architecture
 from segmentry.learn.classifier import classifier
+from segmentry.learn.network_file import Network, save_network
+from segmentry.learn.representation import representation
+from segmentry.learn.scaling import Scaling
 from segmentry.strokes import Strokes, train_pixels
 from segmentry.testing import sample_image
 from segmentry.trained import save_pixel_model
@@ -52,6 +56,40 @@ def model_file(name="one.safetensors", axes="YX", channels=()):
 def colour_model_file():
     """Return a file with a model that sees red, green and blue."""
     return model_file("rgb.safetensors", "CYX", RGB)
+
+
+@functools.cache
+def network_file(dimensions=2, kind="classes"):
+    """Return a file with a network whose weights were chosen by hand: it tells what is bright, or how bright."""
+    from segmentry.learn.networks.export import graph_of
+    from segmentry.learn.networks.unet import build
+
+    names = ("background", "cell")
+    told = representation(kind)
+    outputs = sum(head.channels for head in told.heads(names, dimensions))
+    plan = Architecture(
+        channels=1, outputs=outputs, widths=(2,), strides=(), kernels=((3,) * dimensions,), convolutions=1
+    )
+    network = build(plan).eval()
+    weights = {name: np.zeros(value.shape, value.numpy().dtype) for name, value in network.state_dict().items()}
+    weights["down.0.layers.0.0.weight"][(0, 0, *(1,) * dimensions)] = 1
+    weights["down.0.layers.0.1.weight"][:] = weights["down.0.layers.0.1.running_var"][:] = 1
+    # What is bright is the first class after the background, what is less so the next.
+    weights["heads.0.weight"].reshape(outputs, 2)[1:, 0] = (30, *(10,) * (outputs - 2))
+    weights["heads.0.bias"][1:] = (-15, *(-3,) * (outputs - 2))
+    network.load_state_dict({name: torch_of(value) for name, value in weights.items()})
+    made = Network(
+        plan, told, names, ("",), Scaling(), None, None, (32,) * dimensions, {"licence": "CC0-1.0"}, weights,
+        graph_of(network, plan),
+    )  # fmt: skip
+    return str(save_network(_folder() / f"{kind}-{dimensions}.safetensors", made, overwrite=True))
+
+
+def torch_of(array):
+    """Return an array as torch has it."""
+    import torch
+
+    return torch.from_numpy(array)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from dotted import density_file
 from segmentry import catalog
 from segmentry.io import formats
 from segmentry.testing import CLEANER_CHECKS, FILTER_CHECKS, SEGMENTER_CHECKS, check_format
-from taught import colour_model_file, model_file
+from taught import colour_model_file, model_file, network_file
 
 #: Steps with other parameters than the defaults, where these take another way through the code.
 VARIANTS = {
@@ -36,6 +36,11 @@ VARIANTS = {
         {"boundaries": "dark", "sigma": "2 px", "background_bias": 0.7, "min_contrast": 0.3},
     ],
     "pixel_classifier": [{"model": model_file()}, {"model": model_file(), "background": "cell"}],
+    "unet": [
+        {"model": network_file()},
+        {"model": network_file(3), "flips": True, "overlap": 0.5},
+        {"model": network_file(2, "boundary"), "engine": "torch"},
+    ],
     "density": [{"model": density_file()}],
     "pixel_probability": [{"model": colour_model_file()}, {"model": colour_model_file(), "of": "background"}],
     "random_walker": [{"foreground": "dark", "certainty": 0, "sigma": 0}, {"certainty": 1, "beta": 1000}],

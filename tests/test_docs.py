@@ -84,14 +84,18 @@ def test_every_command_and_recipe_of_a_generated_page_exists(generated):
 
 
 def test_every_option_named_in_a_sentence_exists():
-    known = {name for command in app for argument in options_of(command) for name in argument.names}
+    known = {name for argument in options_of(app) for name in argument.names}
     for page in PAGES:
         named = set(re.findall(r"`(--[a-z][a-z-]+)", page.read_text("utf-8")))
         assert named <= known, f"{page.name}: {sorted(named - known)}"
 
 
-def options_of(command):
-    return [] if command.startswith("-") else app[command].assemble_argument_collection()
+def options_of(group):
+    """Return the options of all commands of a group, and of the groups in it."""
+    found = [] if group.default_command is None else list(group.assemble_argument_collection())
+    for name in group:
+        found += [] if name.startswith("-") else options_of(group[name])
+    return found
 
 
 @cache

@@ -11,7 +11,7 @@ from segmentry.errors import MissingExtraError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["draw_degradation"]
+__all__ = ["draw_course", "draw_degradation"]
 
 
 def draw_degradation(table: DataFrame, meanings: Mapping[str, str], path: Path, score: str = "ap50") -> None:
@@ -33,11 +33,7 @@ def draw_degradation(table: DataFrame, meanings: Mapping[str, str], path: Path, 
     MissingExtraError
         When matplotlib is not there.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing a chart", "charts") from error
+    mpl, Figure = _drawing()  # noqa: N806
     kinds: Sequence[str] = list(dict.fromkeys(table["kind"]))
     methods: Sequence[str] = list(dict.fromkeys(table["method"]))
     columns = min(3, len(kinds))
@@ -74,3 +70,48 @@ def _folded(text: str, width: int = 44) -> str:
     import textwrap
 
     return "\n".join(textwrap.wrap(text, width))
+
+
+def draw_course(history: Sequence[Mapping[str, Any]], path: Path, score: str) -> None:
+    """Draw the course of a training: its loss, and the score on what was held out, whose best is marked.
+
+    Parameters
+    ----------
+    history
+        Rows with ``step``, ``loss``, ``score`` and ``best``.
+    path
+        File to write; its suffix says the format (.svg, .png, .pdf).
+    score
+        What the score is.
+
+    Raises
+    ------
+    MissingExtraError
+        When matplotlib is not there.
+    """
+    mpl, Figure = _drawing()  # noqa: N806
+    steps = [row["step"] for row in history]
+    with mpl.rc_context({"svg.hashsalt": "segmentry", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        left.plot(steps, [row["loss"] for row in history], color="0.35")
+        left.set_title("loss while learning", loc="left")
+        right.plot(steps, [row["score"] for row in history], color="tab:blue")
+        best = max(history, key=lambda row: row["score"])
+        right.plot(best["step"], best["score"], "o", color="tab:orange")
+        right.annotate(f"{best['score']:.3f}", (best["step"], best["score"]), (0, -14), textcoords="offset points")
+        right.set_title(f"{score}, held out", loc="left")
+        for panel in (left, right):
+            panel.set_xlabel("step")
+            panel.spines[["top", "right"]].set_visible(False)
+        figure.savefig(path)
+
+
+def _drawing() -> tuple[Any, Any]:
+    """Return matplotlib and its class of figures."""
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError("drawing a chart", "charts") from error
+    return mpl, Figure

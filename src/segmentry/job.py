@@ -156,7 +156,7 @@ def segment_file(
             "path": str(source.resolve()),
             "image": _described(image),
             "objects": len(outcome.instances),
-            "device": "cpu",
+            "device": outcome.segmenter.runs_on(),
             "seconds": round(time.monotonic() - started, 3),
             "peak_memory_mb": _peak_memory(),
             "warnings": list(outcome.notes),

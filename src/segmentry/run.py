@@ -14,12 +14,13 @@ from numpy.typing import DTypeLike
 from segmentry.image import Array, Grid, Image, Region
 from segmentry.labelling import Store, lookup, survey
 from segmentry.mending import mend
+from segmentry.resampling import Nearest
 from segmentry.result import Instances, Panoptic, Result, Semantic
 from segmentry.selection import filled, opaque, selected
 from segmentry.step import Cleaner, Filter, Segmenter
 from segmentry.stitching import Objects, stitch_instances
 from segmentry.tiling import cores, grow, in_order, inside, slabs, thread_count, tile_shape, window_grid
-from segmentry.workspace import Frame, ensure_memory, new_array
+from segmentry.workspace import Frame, Part, ensure_memory, new_array
 
 __all__ = ["Outcome", "Progress", "run"]
 
@@ -133,6 +134,8 @@ def run(
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
     ready = segmenter.prepared(work)
+    if ready.predicts:
+        work = _predicted(ready, work, loose, workspace, tell)
     job = _Job(ready, work, chosen.grid.without("C"), loose, tile, threads or thread_count(), workspace, tell)
     result = job.returned(job.segmented(probabilities))
     if lost:
@@ -187,15 +190,16 @@ class _Job:
 
     def _windows(self, index: tuple[int, ...]) -> Callable[[Region], Result]:
         frame = _frame(self.work, self.loose, index)
+        act = self.segmenter.decode if self.segmenter.predicts else self.segmenter.segment
 
         def segment(region: Region) -> Result:
-            return self.segmenter.segment(replace(frame.window(region), grid=window_grid(frame.grid, region)))
+            return act(replace(frame.window(region), grid=window_grid(frame.grid, region)))
 
         return segment
 
     def segmented(self, probabilities: bool) -> Result:
         """Return the method's result on the grid that it worked on, objects with provisional ids."""
-        task = self.segmenter.task
+        task = self.segmenter.gives()
         classes = None if task == "instances" else self._semantic(probabilities)
         if classes is not None and task == "semantic":
             return classes
@@ -278,15 +282,10 @@ class _Job:
 
     def _nearest(self, source: Array) -> Store:
         lead = len(source.shape) - len(self.target.shape)
-        shape = (*source.shape[:lead], *self.target.shape)
-        out = self._array(shape, source.dtype)
-        for region in slabs(shape):
-            picks = [
-                np.minimum(((np.arange(s.start, s.stop) + 0.5) * (n / m)).astype(np.int64), n - 1)
-                for s, n, m in zip(region, source.shape, shape, strict=True)
-            ]
-            block = np.asarray(source[tuple(slice(int(p[0]), int(p[-1]) + 1) for p in picks)])
-            out[region] = block[np.ix_(*[p - p[0] for p in picks])]
+        found = Nearest(source, (*source.shape[:lead], *self.target.shape))
+        out = self._array(found.shape, source.dtype)
+        for region in slabs(found.shape):
+            out[region] = found[region]
         return out
 
     def objects(self, result: Result) -> Instances:
@@ -344,6 +343,23 @@ def _blank(result: Result, image: Image) -> None:
         fine = fine.all(axis=place) if place >= 0 else fine
         for store, value in stores:
             store[region] = np.where(fine, store[region], value)
+
+
+def _predicted(segmenter: Segmenter, image: Image, loose: str, workspace: Path | None, tell: Progress) -> Image:
+    """Return the maps that a method makes of an image, frame by frame, on the same grid."""
+    frame = _frame(image, loose, (0,) * len(loose))
+    grid = image.grid.with_axis("C", segmenter.predicted(frame))
+    maps = new_array(grid.shape, np.float32, workspace)
+    indices = list(np.ndindex(*(grid.length(a) for a in loose)))
+    for done, index in enumerate(indices):
+        key = tuple(index[loose.index(a)] if a in loose else slice(None) for a in grid.axes)
+        part = Part(maps, key)
+        segmenter.predict(
+            _frame(image, loose, index),
+            part,
+            lambda share, done=done: tell(segmenter.name, (done + share) / len(indices)),  # type: ignore[misc]
+        )
+    return Image(maps, grid, (), image.name)
 
 
 def _loose(grid: Grid, planes: bool) -> str:

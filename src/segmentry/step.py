@@ -8,8 +8,8 @@ neighbour does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segmentry.errors import InputError, ParameterError
 from segmentry.image import Grid, Image, Region
+from segmentry.labelling import Store
 from segmentry.mending import mend
 from segmentry.overview import Overview
 from segmentry.parameters import Parameter, described, explained
 from segmentry.result import Instances, Panoptic, Result, Semantic
 from segmentry.selection import selected
-from segmentry.tiling import grow, inside, window_grid
+from segmentry.tiling import grow, inside, thread_count, window_grid
 
 __all__ = ["Analysis", "Cleaner", "Filter", "Segmenter", "Step"]
+
+#: Kinds of results.
+Task: TypeAlias = Literal["semantic", "instances", "panoptic"]
 
 
 class Step(BaseModel):
@@ -168,12 +172,23 @@ class Segmenter(Step):
         For how many spatial axes it is defined.
     colour
         Whether it uses all channels at once; otherwise it sees one.
+    predicts
+        Whether it first makes maps of all of the image, in :meth:`predict`, and a result of those, in :meth:`decode`.
     """
 
     kind = "method"
-    task: ClassVar[Literal["semantic", "instances", "panoptic"]]
+    task: ClassVar[Task]
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     colour: ClassVar[bool] = False
+    predicts: ClassVar[bool] = False
+
+    def gives(self) -> Task:
+        """Return which kind of result it gives, with the parameters that it has."""
+        return self.task
+
+    def fits(self) -> tuple[int, ...]:
+        """Return for how many spatial axes it is defined, with the parameters that it has."""
+        return self.dimensions
 
     def halo(self, grid: Grid) -> tuple[int, ...] | None:
         """Return how far it looks, in pixels per spatial axis; ``None`` when only the whole image will do.
@@ -187,6 +202,28 @@ class Segmenter(Step):
     def thresholds(self) -> tuple[float, ...]:
         """Return the intensities at which it parts the histogram, once prepared; none for most methods."""
         return ()
+
+    def runs_on(self) -> str:
+        """Return what computes it, in words."""
+        return f"CPU, {thread_count()} thread{'s' * (thread_count() > 1)}"
+
+    def predicted(self, image: Image) -> int:
+        """Return how many maps :meth:`predict` makes of an image, where :attr:`predicts` is true."""
+        raise NotImplementedError
+
+    def predict(self, image: Image, into: Store, tell: Callable[[float], None]) -> None:
+        """Write the maps of one time point of an image, which may be lazy, to an array of zeros (maps, *spatial).
+
+        Parameters
+        ----------
+        tell
+            Called with the share that is done.
+        """
+        raise NotImplementedError
+
+    def decode(self, maps: Image) -> Result:
+        """Return the result that maps stand for, which lie along the axis ``"C"``, where :attr:`predicts` is true."""
+        raise NotImplementedError
 
     def segment(self, image: Image) -> Result:
         """Return the result for one time point.
@@ -212,8 +249,8 @@ class Segmenter(Step):
             raise InputError(f"{self.name} segments one time point; use run() for a series of {grid.length('T')}")
         if "C" in grid.axes and not self.colour:
             raise InputError(f"{self.name} works on one channel; the image has {', '.join(image.channels)}: choose one")
-        if len(grid.spatial) not in self.dimensions:
-            able = " or ".join(f"{n} dimensions" for n in self.dimensions)
+        if len(grid.spatial) not in self.fits():
+            able = " or ".join(f"{n} dimensions" for n in self.fits())
             raise InputError(f"{self.name} works in {able}; the image has the axes {grid.spatial}")
 
 

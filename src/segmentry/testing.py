@@ -98,7 +98,7 @@ def sample_image(
 
 
 def _axes(segmenter: Segmenter) -> list[str]:
-    return ["ZYX" if n == 3 else "YX" for n in segmenter.dimensions]
+    return ["ZYX" if n == 3 else "YX" for n in segmenter.fits()]
 
 
 def _same(one: Result, other: Result) -> None:
@@ -225,7 +225,7 @@ def refuses_unknown_parameters(segmenter: Step) -> None:
 def tiled_equals_whole(segmenter: Segmenter) -> None:
     """The result does not depend on tiles, threads or whether planes are apart, bit for bit."""
     cases = [(a, False) for a in _axes(segmenter)] + [("T" + a, False) for a in _axes(segmenter)]
-    if 2 in segmenter.dimensions:
+    if 2 in segmenter.fits():
         cases.append(("TZYX", True))
     for axes, planes in cases:
         image = sample_image(axes, "u2", spacing=True)

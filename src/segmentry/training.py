@@ -31,6 +31,7 @@ __all__ = [
     "AS_ILASTIK",
     "ProjectStrokes",
     "Teaching",
+    "by_name",
     "held_out_scores",
     "strokes_of_files",
     "strokes_of_project",
@@ -192,7 +193,7 @@ def strokes_of_files(images: Path, labels: Path, channel: str | int | None = Non
     SegmentryError
         When an image is missing, a file can't be read, shapes differ, or there is no such channel.
     """
-    painted, named = _by_name(labels), _by_name(images)
+    painted, named = by_name(labels), by_name(images)
     if len(painted) == len(named) == 1:
         named = dict(zip(painted, named.values(), strict=True))
     found: list[Strokes] = []
@@ -206,7 +207,7 @@ def strokes_of_files(images: Path, labels: Path, channel: str | int | None = Non
     return found
 
 
-def _by_name(path: Path) -> dict[str, Path]:
+def by_name(path: Path) -> dict[str, Path]:
     """Return a file, or those of a folder, by their names without suffixes."""
     found: dict[str, Path] = {}
     for file in find_inputs([path]):

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 from segmentry.errors import InputError
 from segmentry.labelling import Store
 
-__all__ = ["DiskArray", "Frame", "ensure_memory", "new_array"]
+__all__ = ["DiskArray", "Frame", "Part", "ensure_memory", "new_array"]
 
 #: Results up to this many bytes are held in memory.
 IN_MEMORY_BYTES = 2**28
@@ -81,6 +81,33 @@ class Frame:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._store[self._index + _full(key, len(self.shape))] = value
+
+
+class Part:
+    """What is left of a stored array where some of its axes have one place, as an array of its own.
+
+    Parameters
+    ----------
+    store
+        The array.
+    key
+        For each axis a place, or a slice of all.
+    """
+
+    def __init__(self, store: Any, key: tuple[int | slice, ...]) -> None:
+        self._store, self._key = store, key
+        self.shape = tuple(n for n, k in zip(store.shape, key, strict=True) if isinstance(k, slice))
+        self.dtype = np.dtype(store.dtype)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._store[self._whole(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._store[self._whole(key)] = value
+
+    def _whole(self, key: Any) -> tuple[Any, ...]:
+        parts = iter(_full(key, len(self.shape)))
+        return tuple(next(parts) if isinstance(k, slice) else k for k in self._key)
 
 
 def _full(key: Any, ndim: int) -> tuple[Any, ...]:

@@ -1,7 +1,6 @@
 """Resampling to another pixel size: linear between pixels, averaged where pixels become larger.
 
-Each new pixel is a weighted mean of old ones under a triangle as wide as the larger of the two pixels. The weights
-depend on the place in the whole image alone, so a tile gets the same values as the whole image does.
+Each new pixel is a weighted mean of old ones under a triangle as wide as the larger of the two pixels.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ import math
 from dataclasses import replace
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from segmentry.errors import ParameterError
-from segmentry.image import Grid, Image, Region
+from segmentry.image import Grid, Image
 from segmentry.length import Length
+from segmentry.resampling import Interpolated
 from segmentry.step import Filter
 
 __all__ = ["Resample"]
@@ -53,40 +51,5 @@ class Resample(Filter):
         return replace(grid, shape=shape, spacing=spacing, affine=None)
 
     def view(self, image: Image) -> Image:
-        return image.with_data(_Resampled(image, self.target(image.grid)), self.target(image.grid))
-
-
-class _Resampled:
-    """Pixels that are interpolated when they are read."""
-
-    def __init__(self, image: Image, target: Grid) -> None:
-        self._image, self.shape, self.dtype = image, target.shape, np.dtype(np.float32)
-        self._zoom = [m / n for n, m in zip(image.grid.shape, target.shape, strict=True)]
-
-    def __getitem__(self, key: Region) -> NDArray[np.float32]:
-        taps = []
-        for s, n, m, zoom in zip(key, self._image.grid.shape, self.shape, self._zoom, strict=True):
-            taps.append(_taps(np.arange(*s.indices(m)[:2]), n, zoom))
-        region = tuple(slice(int(index.min()), int(index.max()) + 1) for index, _ in taps)
-        pixels = self._image.read(region).astype(np.float32)
-        for axis, ((index, weight), part) in enumerate(zip(taps, region, strict=True)):
-            if len(index) == 1 and np.array_equal(index[0], np.arange(part.start, part.stop)):
-                continue
-            total = np.zeros((*pixels.shape[:axis], index.shape[1], *pixels.shape[axis + 1 :]), np.float32)
-            fold = (-1,) + (1,) * (pixels.ndim - axis - 1)
-            for i, w in zip(index, weight, strict=True):
-                total += np.take(pixels, i - part.start, axis=axis) * w.reshape(fold)
-            pixels = total
-        return pixels
-
-
-def _taps(wanted: NDArray[np.int64], n: int, zoom: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return which old pixels each new one is made of and with which weights, both as (taps, new pixels)."""
-    if zoom == 1:
-        return wanted[None], np.ones((1, len(wanted)), np.float32)
-    width = max(1.0, 1 / zoom)
-    centre = (wanted + 0.5) / zoom - 0.5
-    first = np.ceil(centre - width).astype(np.int64)
-    index = first + np.arange(math.ceil(2 * width) + 1)[:, None]
-    weight = np.maximum(0, 1 - np.abs(index - centre) / width)
-    return np.clip(index, 0, n - 1), (weight / weight.sum(axis=0)).astype(np.float32)
+        target = self.target(image.grid)
+        return image.with_data(Interpolated(image.data, target.shape), target)

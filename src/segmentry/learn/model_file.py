@@ -6,43 +6,33 @@ shows damage. Whatever a file holds is checked before it is used.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from segmentry.errors import InputError, SegmentryError, one_line
-from segmentry.io import written_whole
+from segmentry.errors import InputError
 from segmentry.learn.classifier import Classifier, kinds
+from segmentry.learn.safe_file import checked_content, is_line, read_safely, refusing, shortened, write_safely
 
 __all__ = ["FORMAT", "Model", "load_model", "save_model"]
 
 FORMAT = 1
-_KEY = "segmentry"
-#: Bytes of JSON at the beginning of a file, and how deep its parts may lie in each other.
-_MOST_JSON, _DEEPEST = 2**24, 30
-#: Bytes of a file.
-_MOST = 2**32
-_LONGEST = 1000
-_OURS = {
-    "format",
-    "kind",
-    "settings",
-    "task",
-    "names",
-    "colours",
-    "features",
-    "channels",
-    "provenance",
-    "scores",
-    "before",
-    "sha256",
+#: Of what type each part of a file is.
+_PARTS: dict[str, Any] = {
+    "kind": object,
+    "settings": dict,
+    "task": object,
+    "names": list,
+    "colours": list,
+    "features": object,
+    "channels": list,
+    "provenance": object,
+    "scores": object,
+    "before": list,
 }
 
 
@@ -87,16 +77,16 @@ class Model:
         if len(self.names) != n or len(set(self.names)) != n:
             raise InputError(f"a model of {n} classes needs {n} different names; got {len(self.names)}")
         for text in (*self.names, *self.channels, self.task):
-            if not isinstance(text, str) or not text.isprintable() or not 0 < len(text) <= _LONGEST:
-                raise InputError(f"a name in a model must be a line of text; got {_short(text)}")
+            if not is_line(text):
+                raise InputError(f"a name in a model must be a line of text; got {shortened(text)}")
         if self.colours and len(self.colours) != n:
             raise InputError(f"a model of {n} classes needs as many colours; got {len(self.colours)}")
         for colour in self.colours:
             if len(colour) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in colour):
-                raise InputError(f"a colour must be three whole numbers from 0 to 255; got {_short(colour)}")
+                raise InputError(f"a colour must be three whole numbers from 0 to 255; got {shortened(colour)}")
         for what in (self.provenance, self.scores):
             if not isinstance(what, Mapping):
-                raise InputError(f"provenance and scores of a model must be mappings; got {_short(what)}")
+                raise InputError(f"provenance and scores of a model must be mappings; got {shortened(what)}")
 
 
 def save_model(path: str | os.PathLike[str], content: Model, *, overwrite: bool = False) -> Path:
@@ -109,13 +99,10 @@ def save_model(path: str | os.PathLike[str], content: Model, *, overwrite: bool 
     InputError
         When the model holds something that is no plain data.
     """
-    from safetensors.numpy import save
-
-    target = Path(path)
-    arrays = {name: np.ascontiguousarray(array) for name, array in content.classifier.arrays().items()}
+    arrays = dict(content.classifier.arrays())
     for i, one in enumerate(content.before):
-        arrays |= {f"{i}.{name}": np.ascontiguousarray(array) for name, array in one.arrays().items()}
-    said: dict[str, Any] = {
+        arrays |= {f"{i}.{name}": array for name, array in one.arrays().items()}
+    said = {
         "format": FORMAT,
         "kind": content.classifier.name,
         "settings": content.classifier.settings(),
@@ -128,15 +115,7 @@ def save_model(path: str | os.PathLike[str], content: Model, *, overwrite: bool 
         "scores": dict(content.scores),
         "before": [{"kind": one.name, "settings": one.settings()} for one in content.before],
     }
-    try:
-        text = _text({**said, "sha256": _digest(said, arrays)})
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"{target} can't be written: the model holds no plain data: {one_line(error)}") from error
-    if len(text.encode()) > _MOST_JSON // 2 or _depth(said) > _DEEPEST:
-        raise InputError(f"{target} can't be written: what it says beside the classifier is too much")
-    with written_whole(target, overwrite) as aside:
-        aside.write_bytes(save(arrays, {_KEY: text}))
-    return target
+    return write_safely(path, said, arrays, "model", overwrite)
 
 
 def load_model(path: str | os.PathLike[str]) -> Model:
@@ -148,55 +127,14 @@ def load_model(path: str | os.PathLike[str]) -> Model:
         When it is no model, or damaged.
     """
     source = Path(path)
-    try:
-        said, arrays = _read(source)
-        return _model(said, arrays)
-    except FileNotFoundError:
-        raise InputError(f"{source} does not exist") from None
-    except IsADirectoryError:
-        raise InputError(f"{source} is a folder; a model is a file") from None
-    except SegmentryError as error:
-        raise InputError(f"{source} can't be used as a model: {one_line(error)}") from error
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise InputError(f"{source} is no model, or it is damaged: {one_line(error)}") from error
-
-
-def _read(source: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what a file says, and its arrays, as they are."""
-    from safetensors import SafetensorError, safe_open
-
-    with source.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        start = file.read(9)
-    length = int.from_bytes(start[:8], "little")
-    if len(start) < 9 or start[8:] != b"{" or length > size - 8:
-        raise InputError("it is not in the safetensors format; pickles and other files are not opened")
-    if length > _MOST_JSON or size > _MOST:
-        raise InputError(f"it is too large: {size:,} bytes, {length:,} of them JSON")
-    try:
-        with safe_open(source, framework="numpy") as opened:
-            text = (opened.metadata() or {}).get(_KEY)
-            if text is None:
-                raise InputError("it holds arrays, but was not written by this program")
-            said = json.loads(text, parse_constant=_refuse)
-            arrays = {name: np.asarray(opened.get_tensor(name)) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, AttributeError) as error:
-        raise InputError(f"it is damaged: {one_line(error)}") from error
-    if not isinstance(said, dict) or _depth(said) > _DEEPEST:
-        raise InputError("what it says is no mapping, or lies too deep")
-    return said, arrays
+    with refusing(source, "model"):
+        return _model(*read_safely(source))
 
 
 def _model(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
-    if said.get("format") != FORMAT:
-        raise InputError(f"it has format {_short(said.get('format'))}; this program reads {FORMAT}")
-    if set(said) != _OURS:
-        raise InputError(f"it should say {', '.join(sorted(_OURS))}; it says {_short(sorted(said))}")
-    if said["sha256"] != _digest({key: value for key, value in said.items() if key != "sha256"}, arrays):
-        raise InputError("it is damaged: its SHA-256 is another")
-    for key, kind in {"settings": dict, "names": list, "colours": list, "channels": list, "before": list}.items():
-        if not isinstance(said[key], kind):
-            raise InputError(f"{key} is no {kind.__name__}")
+    if said.get("kind") == "network":
+        raise InputError("it is a network, not a classifier")
+    checked_content(said, arrays, FORMAT, _PARTS)
     own = {name: array for name, array in arrays.items() if "." not in name}
     before = []
     for i, one in enumerate(said["before"]):
@@ -218,36 +156,5 @@ def _model(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Model:
 def _classifier(kind: Any, settings: Any, arrays: dict[str, NDArray[Any]]) -> Classifier:
     known = kinds()
     if not isinstance(kind, str) or kind not in known:
-        raise InputError(f"it is a classifier {_short(kind)}; this program knows {', '.join(known)}")
+        raise InputError(f"it is a classifier {shortened(kind)}; this program knows {', '.join(known)}")
     return known[kind].from_arrays(arrays, settings)
-
-
-def _digest(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    total = hashlib.sha256(_text(said).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        total.update(array.tobytes())
-    return total.hexdigest()
-
-
-def _text(said: Mapping[str, Any]) -> str:
-    return json.dumps(said, sort_keys=True, allow_nan=False)
-
-
-def _depth(thing: Any) -> int:
-    """Return how deep plain data lie in each other, as far as it matters."""
-    level, depth = [thing], 0
-    while level and depth <= _DEEPEST:
-        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, (dict, list))]
-        level, depth = [part for inner in parts for part in inner], depth + 1
-    return depth
-
-
-def _refuse(word: str) -> Any:
-    raise InputError(f"{word} is no number")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 60 else text[:57] + "…"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from segmentry import __version__
-from segmentry.app.cli import about, counting, files, judge, kinds, measuring, segment, training, trials
+from segmentry.app.cli import about, counting, files, judge, kinds, measuring, segment, training, trials, weights
 from segmentry.app.cli.console import complain, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
@@ -41,6 +41,7 @@ for command in (
     training.train,
     kinds.classify,
     counting.count,
+    weights.weights,
     files.convert,
     files.clean,
     files.check,

@@ -27,6 +27,9 @@ _EXTRAS = {
     "dicom": ("pydicom", "reads DICOM series"),
     "medical": ("SimpleITK", "corrects the bias field (N4)"),
     "charts": ("matplotlib", "draws charts of scores"),
+    "tables": ("pyarrow", "writes Parquet and AnnData"),
+    "train": ("torch", "trains networks, and runs them on a GPU"),
+    "openvino": ("openvino", "runs networks on Intel processors"),
 }
 
 

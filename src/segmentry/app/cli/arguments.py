@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segmentry.recipe import Recipe
     from segmentry.step import Cleaner
 
-__all__ = ["make_cleaners", "make_options", "make_recipe"]
+__all__ = ["check_target", "listed", "make_cleaners", "make_options", "make_recipe", "numbers_of", "pairs_of"]
 
 
 def make_recipe(
@@ -133,6 +133,27 @@ def numbers_of(option: str, text: str | None) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(",")) if text else ()
     except ValueError:
         raise ParameterError(f"{option} {text!r} is not like 0.7,1.6,5") from None
+
+
+def listed(text: str | None) -> tuple[str, ...]:
+    """Return the parts of a text with commas; none for no text."""
+    return tuple(part.strip() for part in text.split(",")) if text else ()
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Refuse a file to write that exists, or is a folder, before any work is done.
+
+    Raises
+    ------
+    OutputError
+        When it can't be written.
+    """
+    from segmentry.errors import OutputError
+
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder: name a file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} exists already: choose another name, or --overwrite")
 
 
 def _step(option: str, text: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def classify(
     labels
         Label file.
     model
-        File of the model.
+        File of the model, or project of ilastik (.ilp) that classifies objects.
     out
         Label file to write; its suffix names the format.
     image

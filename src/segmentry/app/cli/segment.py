@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -14,6 +16,8 @@ from segmentry.errors import ParameterError
 __all__ = ["demo", "replay", "segment"]
 
 Many = Parameter(consume_multiple=False)
+#: Environment variable that says where networks run.
+DEVICE = "SEGMENTRY_DEVICE"
 
 
 def segment(
@@ -31,7 +35,7 @@ def segment(
     planes: Annotated[bool, Parameter(negative="")] = False,
     spacing: str | None = None,
     axes: str | None = None,
-    device: Literal["auto", "cpu"] = "auto",
+    device: str | None = None,
     save_probabilities: Annotated[bool, Parameter(negative="")] = False,
     tile: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
@@ -79,7 +83,7 @@ def segment(
     axes
         What the axes are where the file does not say or is wrong, in the order they are read: `TYX`, `CYX` …
     device
-        Where to compute. The methods there are now use the CPU only.
+        Where networks run: `auto`, `cpu`, `cuda`; other methods use the CPU.
     save_probabilities
         Write probabilities.ome.tif as well, for methods that give them.
     tile
@@ -105,8 +109,13 @@ def segment(
         return _dry_run(sources, [out / name for name in output_names(sources)], steps, options, json)
     if method is None and recipe is None:
         note(f"method: {steps.method.name}, the default (segmentry methods lists the others)")
-    del device
-    _say_device()
+    if device is not None and re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
+        raise ParameterError(f"--device {device!r} must be auto, cpu, cuda or cuda:1, cuda:2 …")
+    if device not in (None, "auto", "cpu") and not steps.method.predicts:
+        raise ParameterError(f"--device {device}: {steps.method.name} runs on the CPU; networks run on a GPU")
+    if device is not None:
+        os.environ[DEVICE] = device
+    note(f"device: {steps.method.runs_on()}")
     with progress_bar(len(sources)) as progress:
         batch = segment_files(
             sources, out, steps, options, resume=resume, overwrite=overwrite, tile=tile, progress=progress
@@ -165,7 +174,7 @@ def demo(*, out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("demo-o
 
     image = Path(skimage.data.__file__).parent / "coins.png"
     steps = make_recipe(None, Path(__file__).parent / "demo.yaml", (), (), (), None, False)
-    _say_device()
+    note(f"device: {steps.method.runs_on()}")
     with progress_bar(1) as progress:
         batch = segment_files([image], out, steps, overwrite=True, progress=progress)
     code = _report(batch, out, False)
@@ -177,12 +186,6 @@ def demo(*, out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("demo-o
         print(f"  record   {folder / 'run.json'}")
         print(f"The same with your image: segmentry segment IMAGE -o OUT   (this one was {image})")
     return code
-
-
-def _say_device() -> None:
-    from segmentry.tiling import thread_count
-
-    note(f"device: CPU, {counted(thread_count(), 'thread')}")
 
 
 def _dry_run(sources: list[Path], folders: list[Path], steps: Any, options: Any, as_json: bool) -> int:

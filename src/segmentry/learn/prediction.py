@@ -1,0 +1,148 @@
+"""What a network says of an image of any size: tile by tile, blended where tiles overlap, in bounded memory.
+
+Where tiles lie depends on the shape of the image alone, so that nothing else changes the result. Neighbours overlap;
+there each counts the less, the nearer a pixel is to its edge, where it sees less of the surroundings.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentry.image import Image, Region
+from segmentry.labelling import Store
+from segmentry.learn.patches import channels_first
+from segmentry.learn.representation import Head, activated
+from segmentry.learn.scaling import Scale, Scaling
+
+__all__ = ["Predictor", "placed_tiles"]
+
+#: From (batch, channels, *spatial) float32 numbers to (batch, outputs, *spatial) scores.
+Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network that is ready to run, and what must be known to run it.
+
+    Parameters
+    ----------
+    scores
+        The network.
+    heads
+        Parts of what it tells.
+    scaling
+        Of the intensities.
+    tile
+        Length of a tile along each axis; images that are smaller are seen whole.
+    multiple
+        What lengths must be multiples of.
+    overlap
+        Share of a tile's length that it has in common with the next.
+    flips
+        Whether each tile is also seen mirrored along every axis and combination of axes, and what is told is averaged.
+    """
+
+    scores: Scores
+    heads: tuple[Head, ...]
+    scaling: Scaling
+    tile: tuple[int, ...]
+    multiple: tuple[int, ...]
+    overlap: float = 0.25
+    flips: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """How many maps there are."""
+        return sum(head.channels for head in self.heads)
+
+    def predict(self, image: Image, scale: Scale, into: Store, tell: Callable[[float], None] = lambda _: None) -> Store:
+        """Write the maps of an image: probabilities of classes, shares, numbers.
+
+        Parameters
+        ----------
+        image
+            At one time point; it may be lazy.
+        scale
+            What its intensities are scaled by.
+        into
+            Array of zeros, (outputs, *spatial).
+        tell
+            Called with the share that is done.
+        """
+        source = channels_first(image)
+        shape = image.grid.spatial_shape
+        lengths = [
+            min(math.ceil(t / m) * m, math.ceil(n / m) * m)
+            for t, n, m in zip(self.tile, shape, self.multiple, strict=True)
+        ]
+        tiles = list(placed_tiles(shape, lengths, self.overlap))
+        for done, (region, weights) in enumerate(tiles):
+            pixels = source.read((slice(None), *region))
+            maps = self._tile(self.scaling.applied(pixels, scale), lengths)
+            maps = maps[(slice(None), *(slice(0, s.stop - s.start) for s in region))]
+            place = (slice(None), *region)
+            if len(tiles) == 1:
+                into[place] = maps
+            else:
+                for axis, weight in enumerate(weights):
+                    maps *= weight.reshape((-1,) + (1,) * (len(shape) - axis - 1))
+                into[place] = np.asarray(into[place]) + maps
+            tell((done + 1) / len(tiles))
+        return into
+
+    def _tile(self, pixels: NDArray[np.float32], lengths: Sequence[int]) -> NDArray[np.float32]:
+        """Return the maps of scaled pixels, which are mirrored at the far edges to make a tile."""
+        beyond = [(0, n - m) for n, m in zip(lengths, pixels.shape[1:], strict=True)]
+        if any(n for _, n in beyond):
+            pixels = np.pad(pixels, [(0, 0), *beyond], mode="symmetric")
+        total: NDArray[np.float32] | None = None
+        axes = range(1, pixels.ndim)
+        ways = itertools.product((False, True), repeat=len(axes)) if self.flips else [(False,) * len(axes)]
+        count = 0
+        for way in ways:
+            turned = tuple(axis for axis, flip in zip(axes, way, strict=True) if flip)
+            seen = np.ascontiguousarray(np.flip(pixels, turned))[None]
+            maps = np.flip(activated(self.scores(seen)[0], self.heads), turned)
+            total = maps.copy() if total is None else total + maps
+            count += 1
+        assert total is not None
+        return total / np.float32(count) if count > 1 else total
+
+
+def placed_tiles(
+    shape: Sequence[int], lengths: Sequence[int], overlap: float
+) -> Iterator[tuple[Region, list[NDArray[np.float32]]]]:
+    """Yield where each tile lies in an image, in raster order, and how much it counts along each axis.
+
+    The products of the weights of all tiles are 1 in sum at every pixel.
+
+    Parameters
+    ----------
+    shape, lengths
+        Of the image and of a tile, along each axis.
+    overlap
+        Share of a tile's length that it has in common with the next, at the least.
+    """
+    per_axis = [_along(n, min(m, n), overlap) for n, m in zip(shape, lengths, strict=True)]
+    for parts in itertools.product(*per_axis):
+        yield tuple(s for s, _ in parts), [w for _, w in parts]
+
+
+def _along(n: int, length: int, overlap: float) -> list[tuple[slice, NDArray[np.float32]]]:
+    """Return the stretches of an axis that tiles cover, with their weights."""
+    step = max(1, round(length * (1 - overlap)))
+    count = 1 + math.ceil((n - length) / step)
+    starts = [round(i * (n - length) / max(count - 1, 1)) for i in range(count)]
+    near = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
+    total = np.zeros(n)
+    for start in starts:
+        total[start : start + length] += near
+    return [
+        (slice(start, start + length), (near / total[start : start + length]).astype(np.float32)) for start in starts
+    ]

@@ -1,0 +1,1 @@
+"""One module for each representation: what of labels a network learns."""

@@ -1,0 +1,91 @@
+"""The names, shapes and types of the numbers that a network learns, as its architecture asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentry.errors import InputError
+from segmentry.learn.architecture import Architecture
+
+__all__ = ["check_weights", "expected_weights"]
+
+
+def expected_weights(plan: Architecture) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array of a network; all are float32, but for counts, which are int64 without axes.
+
+    Examples
+    --------
+    >>> plan = Architecture(channels=1, outputs=2, widths=(4,), strides=(), kernels=((3, 3),))
+    >>> expected_weights(plan)["heads.0.weight"]
+    (2, 4, 1, 1)
+    """
+    one = (1,) * plan.dimensions
+    found: dict[str, tuple[int, ...]] = {}
+    first = plan.channels
+    if plan.stem:
+        first = plan.widths[0]
+        found |= dict(_layer("stem", plan, plan.channels, first, plan.stem))
+    befores, strides = (first, *plan.widths), (one, *plan.strides)
+    for i, (before, width, stride) in enumerate(zip(befores, plan.widths, strides, strict=False)):
+        found |= dict(_level(f"down.{i}", plan, i, before, width, stride))
+    coarse = range(len(plan.widths) - 2, -1, -1)
+    for at, i in enumerate(coarse):
+        found[f"narrow.{at}.weight"] = (plan.widths[i], plan.widths[i + 1], *one)
+        found |= dict(_level(f"up.{at}", plan, i, 2 * plan.widths[i], plan.widths[i], one))
+    heads = [0, *coarse[-2:0:-1]] if plan.deep_supervision else [0]
+    for at, i in enumerate(heads):
+        found[f"heads.{at}.weight"] = (plan.outputs, plan.widths[i], *one)
+        found[f"heads.{at}.bias"] = (plan.outputs,)
+    return found
+
+
+def check_weights(arrays: Mapping[str, NDArray[Any]], plan: Architecture) -> None:
+    """Refuse arrays that are not those of an architecture.
+
+    Raises
+    ------
+    InputError
+        When an array is missing, is one too many, or has another shape or type; or a number is not finite.
+    """
+    expected = expected_weights(plan)
+    for name in (*expected, *arrays):
+        if name not in arrays or name not in expected:
+            said = "is missing" if name not in arrays else "is not one of the network's"
+            raise InputError(f"the array {name[:100]!r} {said}")
+    for name, shape in expected.items():
+        array, kind = arrays[name], np.dtype(np.int64 if _counts(name) else np.float32)
+        if array.shape != shape or array.dtype != kind:
+            raise InputError(f"{name} must be {kind} of shape {shape}; it is {array.dtype} of shape {array.shape}")
+        if kind.kind == "f" and not np.isfinite(array).all():
+            raise InputError(f"{name} has numbers that are not finite")
+        if (name.endswith("running_var") or _counts(name)) and array.min(initial=0) < 0:
+            raise InputError(f"{name} has negative numbers")
+
+
+def _counts(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+def _level(
+    name: str, plan: Architecture, level: int, before: int, width: int, stride: Sequence[int]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for i in range(plan.convolutions):
+        yield from _layer(f"{name}.layers.{i}", plan, width if i else before, width, plan.kernel(level))
+    if plan.residual and (before != width or max(stride) > 1):
+        yield from _layer(f"{name}.way", plan, before, width, (1,) * plan.dimensions)
+
+
+def _layer(
+    name: str, plan: Architecture, before: int, width: int, kernel: Sequence[int]
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.0.weight", (width, before, *kernel)
+    yield f"{name}.1.weight", (width,)
+    yield f"{name}.1.bias", (width,)
+    if plan.normalisation == "batch":
+        yield f"{name}.1.running_mean", (width,)
+        yield f"{name}.1.running_var", (width,)
+        yield f"{name}.1.num_batches_tracked", ()

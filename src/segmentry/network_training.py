@@ -1,0 +1,244 @@
+"""Train a dense network: images and labels in, the best network these data allow out, with its score and its curves.
+
+Some images are held out. How good the network is on them (Dice of the classes, or average precision of the objects)
+decides which weights are kept, and when training ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentry.errors import InputError
+from segmentry.image import Grid
+from segmentry.learn.examples import Example, Examples
+from segmentry.learn.fingerprint import Places, fingerprint
+from segmentry.learn.patches import Patches
+from segmentry.learn.plan import Fingerprint, Plan, planned
+from segmentry.learn.prediction import Predictor
+from segmentry.learn.representation import UNLABELLED, Representation
+from segmentry.metrics import match_objects
+from segmentry.overview import Overview
+from segmentry.resampling import Nearest, at_spacing, shape_at
+from segmentry.result import Instances, Semantic
+
+__all__ = ["Lesson", "Trained", "lesson", "train_network"]
+
+#: IoU at which objects are matched, for the score that a network is judged by.
+STRICT = (0.5, 0.6, 0.7, 0.8, 0.9)
+#: Images held out that are judged at each look.
+JUDGED = 32
+#: Longest tile for looks at what is held out, by the number of dimensions.
+TILE = {2: 512, 3: 96}
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What is learned from, and what is held out.
+
+    Parameters
+    ----------
+    learned, held
+        Examples for training, and those that the network is judged by.
+    found
+        What all of them are like.
+    places
+        Where pixels of each class lie in those for training.
+    """
+
+    learned: Examples
+    held: Examples
+    found: Fingerprint
+    places: Places
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a training gives.
+
+    Parameters
+    ----------
+    weights
+        By their names.
+    history
+        A row for each look: step, loss, score, rate, seconds, and whether it was the best so far.
+    plan, found
+        How it was trained, and on what.
+    held
+        Names of the images that it was judged by.
+    """
+
+    weights: Mapping[str, NDArray[Any]]
+    history: Sequence[Mapping[str, Any]]
+    plan: Plan
+    found: Fingerprint
+    held: tuple[str, ...]
+
+    @property
+    def score(self) -> float:
+        """The score of the weights on what was held out."""
+        return max(float(row["score"]) for row in self.history)
+
+
+def lesson(
+    examples: Examples,
+    names: Sequence[str] = (),
+    task: Literal["semantic", "instances"] | None = None,
+    share: float = 0.2,
+    seed: int = 0,
+    tell: Callable[[str, float], None] | None = None,
+) -> Lesson:
+    """Return examples in two parts: a share of the images is held out, of a single image its far end.
+
+    Which ones, their names and the seed decide, so that another run, or another machine, holds out the same.
+
+    Raises
+    ------
+    InputError
+        As :func:`segmentry.learn.fingerprint.fingerprint`.
+    """
+    found, places = fingerprint(examples, names, task, seed, tell)
+    if len(examples) == 1:
+        near, far = _halves(examples[0], share)
+        _, places = fingerprint(Examples.of([near], examples.names), found.names, found.task, seed)
+        return Lesson(Examples.of([near], examples.names), Examples.of([far], examples.names), found, places)
+    order = sorted(range(len(examples)), key=lambda i: hashlib.sha1(f"{seed}{examples.names[i]}".encode()).digest())
+    held = sorted(order[: min(max(1, round(share * len(examples))), len(examples) - 1)])
+    learned = [i for i in range(len(examples)) if i not in set(held)]
+    return Lesson(examples.only(learned), examples.only(held), found, [places[i] for i in learned])
+
+
+def _halves(example: Example, share: float) -> tuple[Example, Example]:
+    """Return the two parts of an example along its longest axis."""
+    shape = example.image.grid.spatial_shape
+    axis = int(np.argmax(shape))
+    at = min(max(1, round(shape[axis] * (1 - share))), shape[axis] - 1)
+    if shape[axis] < 2:
+        raise InputError("one image of one pixel can't be parted in images to learn from and to be judged by")
+    parts = []
+    for part in (slice(0, at), slice(at, shape[axis])):
+        region = tuple(part if i == axis else slice(0, n) for i, n in enumerate(shape))
+        parts.append(Example(example.image.window(region), np.asarray(example.labels[region]), example.unlabelled))
+    return parts[0], parts[1]
+
+
+def train_network(
+    given: Lesson,
+    plan: Plan | None = None,
+    *,
+    device: str = "auto",
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    tell: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> Trained:
+    """Return the network that was best on the images held out.
+
+    Parameters
+    ----------
+    given
+        What is learned from.
+    plan
+        How; what the rules say for ``None``.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    checkpoint
+        File that holds the whole of the training after each look at what is held out.
+    resume
+        Go on from there.
+    tell
+        Called with a row of the history after each look.
+
+    Raises
+    ------
+    InputError, ParameterError, MissingExtraError
+        When the data can't be learned from, the device is not there, or torch is not.
+    """
+    from segmentry.learn.networks.fitting import Fitting, chosen_device
+
+    plan = plan or planned(given.found)
+    representation = plan.representing()
+    heads = representation.heads(given.found.names, given.found.dimensions)
+    learned, held = _at_spacing(given.learned, plan), _at_spacing(given.held, plan)
+    patches = Patches(learned, _moved(given, plan), plan.foreground, plan.scaling)
+
+    def judge(scores: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> float:
+        tile = tuple(max(TILE[len(plan.patch)], n) for n in plan.patch)
+        predictor = Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple)
+        return _judged(predictor, representation, held, given.found)
+
+    fitting = Fitting(plan, heads, representation, patches, judge, chosen_device(device))
+    if resume:
+        if checkpoint is None:
+            raise InputError("there is no file to go on from")
+        fitting.resume(checkpoint)
+    weights = fitting.run(checkpoint, tell)
+    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names)
+
+
+def _at_spacing(examples: Examples, plan: Plan) -> Examples:
+    """Return examples at the pixel size of a plan, resampled when they are read."""
+    if plan.spacing is None:
+        return examples
+    return Examples(examples.names, lambda i: _resampled(examples[i], plan))
+
+
+def _resampled(example: Example, plan: Plan) -> Example:
+    image = at_spacing(example.image, plan.spacing, plan.unit).load()
+    shape = image.grid.spatial_shape
+    labels = Nearest(example.labels, shape)[tuple(slice(0, n) for n in shape)]
+    return Example(image, labels, example.unlabelled)
+
+
+def _moved(given: Lesson, plan: Plan) -> Places:
+    """Return places at the pixel size of a plan."""
+    if plan.spacing is None:
+        return given.places
+    found: Places = []
+    for i, known in enumerate(given.places):
+        grid = given.learned[i].image.grid
+        zoom = [m / n for n, m in zip(grid.spatial_shape, shape_at(grid, plan.spacing, plan.unit), strict=True)]
+        found.append({k: ((at + 0.5) * zoom).astype(np.int32) for k, at in known.items()})
+    return found
+
+
+def _judged(predictor: Predictor, representation: Representation, held: Examples, found: Fingerprint) -> float:
+    """Return how good a network is: the mean Dice of the classes, or the mean average precision of the objects."""
+    dice = np.zeros((len(found.names), 2))
+    hits = np.zeros((len(STRICT), 2))
+    for i in range(min(len(held), JUDGED)):
+        example = held[i]
+        grid = example.image.grid.without("C")
+        maps = np.zeros((predictor.outputs, *grid.shape), np.float32)
+        predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), maps)
+        result = representation.decode(maps, grid, found.names)
+        truth = example.told((slice(None),) * len(grid.shape))
+        if isinstance(result, Semantic):
+            dice += _overlaps(np.asarray(result.classes), truth, len(found.names))
+        else:
+            hits += _hits(result, truth, grid)
+    with np.errstate(invalid="ignore"):
+        score = np.nanmean(dice[1:, 0] / dice[1:, 1]) if dice.any() else np.nanmean(hits[:, 0] / hits[:, 1])
+    return 0.0 if math.isnan(score) else float(score)
+
+
+def _overlaps(classes: NDArray[Any], truth: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """Return, for each class, twice the pixels that it is rightly told for, and those that it is told or true for."""
+    told = truth != UNLABELLED
+    table = np.bincount(truth[told] * count + classes[told], minlength=count * count).reshape(count, count)
+    return np.stack([2.0 * np.diag(table), table.sum(axis=0) + table.sum(axis=1)], axis=1)
+
+
+def _hits(result: Instances, truth: NDArray[np.int64], grid: Grid) -> NDArray[np.float64]:
+    """Return how many objects match at each overlap, and how many there are, matched or not."""
+    labels = np.where(truth == UNLABELLED, 0, np.asarray(result.labels[...])).astype(np.uint32)
+    mine = Instances.from_labels(labels, grid)
+    matching = match_objects(mine, Instances.from_labels(np.maximum(truth, 0), grid))
+    found = np.array([float(len(matching.matched(t))) for t in STRICT])
+    return np.stack([found, matching.n_predicted + matching.n_true - found], axis=1)
