@@ -37,7 +37,7 @@ def test_smaller_sets_are_parts_of_larger_ones_and_all_are_judged_alike(monkeypa
 
     def pretended(part, plan, **_):
         seen.append((set(part.learned), part.held, part.places))
-        return Trained({}, ({"score": len(part.learned) / 100},), plan, None, ())
+        return Trained({}, (), plan, None, (), None, len(part.learned) / 100)
 
     class Plan:
         seed = 3

@@ -242,6 +242,10 @@ def learn(
         growth, trained = learning_curve(given, plan, device=asked.device, tell=lambda _, row: tell(row))
     else:
         trained = train_network(given, plan, device=asked.device, checkpoint=going, resume=resume, tell=tell)
+    chosen = {name: getattr(trained.representation, name) for name in trained.representation.tunable}
+    changed = [f"{name} {value:g}" for name, value in chosen.items() if value != getattr(plan.representing(), name)]
+    if changed:
+        say(f"chosen by what was held out: {', '.join(changed)}")
     save_network(out, _network(trained, graph, asked), overwrite=True)
     try:
         draw_course(trained.history, out.with_suffix(".png"), asked.what(trained))
@@ -270,14 +274,14 @@ def _described(given: Lesson, plan: Plan, device: str) -> str:
 def _network(trained: Trained, graph: bytes, asked: Asked) -> Network:
     """Return what the file holds."""
     plan, found = trained.plan, trained.found
-    best = max(trained.history, key=lambda row: row["score"])
+    best = max(trained.history, key=lambda row: float(row["score"]))
     tile = tuple(n if len(plan.patch) == 3 else 2 * n for n in plan.patch)
     card = {
         "data": found.model_dump(mode="json"),
         "held_out": list(trained.held),
         "licence": asked.licence,
         "metric": Asked.what(trained),
-        "score": float(best["score"]),
+        "score": trained.score,
         "steps": int(best["step"]),
         "plan": plan.model_dump(mode="json"),
         "versions": {
@@ -288,7 +292,7 @@ def _network(trained: Trained, graph: bytes, asked: Asked) -> Network:
     }
     return Network(
         architecture=plan.architecture,
-        representation=plan.representing(),
+        representation=trained.representation,
         names=found.names,
         channels=found.channels,
         scaling=plan.scaling,

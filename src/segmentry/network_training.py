@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,19 +22,23 @@ from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import Places, fingerprint
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Fingerprint, Plan, planned
-from segmentry.learn.prediction import Predictor
+from segmentry.learn.prediction import Predictor, Scores
 from segmentry.learn.representation import UNLABELLED, Representation
 from segmentry.metrics import match_objects
 from segmentry.overview import Overview
 from segmentry.resampling import Nearest, at_spacing, shape_at
 from segmentry.result import Instances, Semantic
 
-__all__ = ["Lesson", "Trained", "lesson", "train_network"]
+__all__ = ["Lesson", "Trained", "lesson", "train_network", "tuned"]
 
 #: IoU at which objects are matched, for the score that a network is judged by.
 STRICT = (0.5, 0.6, 0.7, 0.8, 0.9)
 #: Images held out that are judged at each look.
 JUDGED = 32
+#: A parameter is changed where the score grows by more.
+LEAST_GAIN = 1e-3
+#: Maps of an example, its labels, and its grid.
+Judged: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64], Grid]
 #: Longest tile for looks at what is held out, by the number of dimensions.
 TILE = {2: 512, 3: 96}
 
@@ -73,6 +77,10 @@ class Trained:
         How it was trained, and on what.
     held
         Names of the images that it was judged by.
+    representation
+        With the parameters that did best on them.
+    score
+        Of the best weights, with these parameters, on what was held out.
     """
 
     weights: Mapping[str, NDArray[Any]]
@@ -80,11 +88,8 @@ class Trained:
     plan: Plan
     found: Fingerprint
     held: tuple[str, ...]
-
-    @property
-    def score(self) -> float:
-        """The score of the weights on what was held out."""
-        return max(float(row["score"]) for row in self.history)
+    representation: Representation
+    score: float
 
 
 def lesson(
@@ -160,7 +165,7 @@ def train_network(
     InputError, ParameterError, MissingExtraError
         When the data can't be learned from, the device is not there, or torch is not.
     """
-    from segmentry.learn.networks.fitting import Fitting, chosen_device
+    from segmentry.learn.networks.fitting import Fitting, chosen_device, scores_of
 
     plan = plan or planned(given.found)
     representation = plan.representing()
@@ -168,18 +173,24 @@ def train_network(
     learned, held = _at_spacing(given.learned, plan), _at_spacing(given.held, plan)
     patches = Patches(learned, _moved(given, plan), plan.foreground, plan.scaling)
 
-    def judge(scores: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> float:
-        tile = tuple(max(TILE[len(plan.patch)], n) for n in plan.patch)
-        predictor = Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple)
-        return _judged(predictor, representation, held, given.found)
+    tile = tuple(max(TILE[len(plan.patch)], n) for n in plan.patch)
 
-    fitting = Fitting(plan, heads, representation, patches, judge, chosen_device(device))
+    def maps(scores: Scores) -> Iterator[Judged]:
+        return _maps(Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple), held)
+
+    def judge(scores: Scores) -> float:
+        return _score(maps(scores), representation, given.found)
+
+    place = chosen_device(device)
+    fitting = Fitting(plan, heads, representation, patches, judge, place)
     if resume:
         if checkpoint is None:
             raise InputError("there is no file to go on from")
         fitting.resume(checkpoint)
     weights = fitting.run(checkpoint, tell)
-    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names)
+    told = list(maps(scores_of(plan.architecture, weights, place))) if representation.tunable else []
+    best, score = tuned(told, representation, given.found, max(float(row["score"]) for row in fitting.history))
+    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, score)
 
 
 def _at_spacing(examples: Examples, plan: Plan) -> Examples:
@@ -208,17 +219,22 @@ def _moved(given: Lesson, plan: Plan) -> Places:
     return found
 
 
-def _judged(predictor: Predictor, representation: Representation, held: Examples, found: Fingerprint) -> float:
-    """Return how good a network is: the mean Dice of the classes, or the mean average precision of the objects."""
-    dice = np.zeros((len(found.names), 2))
-    hits = np.zeros((len(STRICT), 2))
+def _maps(predictor: Predictor, held: Examples) -> Iterator[Judged]:
+    """Yield what a network says of each example held out, and what is true."""
     for i in range(min(len(held), JUDGED)):
         example = held[i]
         grid = example.image.grid.without("C")
-        maps = np.zeros((predictor.outputs, *grid.shape), np.float32)
-        predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), maps)
-        result = representation.decode(maps, grid, found.names)
-        truth = example.told((slice(None),) * len(grid.shape))
+        into = np.zeros((predictor.outputs, *grid.shape), np.float32)
+        predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), into)
+        yield into, example.told((slice(None),) * len(grid.shape)), grid
+
+
+def _score(maps: Iterable[Judged], representation: Representation, found: Fingerprint) -> float:
+    """Return how good maps are: the mean Dice of the classes, or the mean average precision of the objects."""
+    dice = np.zeros((len(found.names), 2))
+    hits = np.zeros((len(STRICT), 2))
+    for one, truth, grid in maps:
+        result = representation.decode(one, grid, found.names)
         if isinstance(result, Semantic):
             dice += _overlaps(np.asarray(result.classes), truth, len(found.names))
         else:
@@ -226,6 +242,29 @@ def _judged(predictor: Predictor, representation: Representation, held: Examples
     with np.errstate(invalid="ignore"):
         score = np.nanmean(dice[1:, 0] / dice[1:, 1]) if dice.any() else np.nanmean(hits[:, 0] / hits[:, 1])
     return 0.0 if math.isnan(score) else float(score)
+
+
+def tuned(
+    maps: Sequence[Judged], representation: Representation, found: Fingerprint, score: float
+) -> tuple[Representation, float]:
+    """Return a representation with the parameters that do best on maps, changed one after the other, and their score.
+
+    Parameters
+    ----------
+    maps
+        What a network says of images, the labels that are true, and their grids.
+    representation, score
+        As it is, and how good it is.
+    found
+        What the data are like.
+    """
+    for name, values in representation.tunable.items() if maps else ():
+        for value in values:
+            other = representation.model_copy(update={name: value})
+            better = _score(maps, other, found)
+            if better > score + LEAST_GAIN:
+                representation, score = other, better
+    return representation, score
 
 
 def _overlaps(classes: NDArray[Any], truth: NDArray[np.int64], count: int) -> NDArray[np.float64]:

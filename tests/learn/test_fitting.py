@@ -11,7 +11,8 @@ from segmentry.learn.augmentation import Augmentation
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import fingerprint
 from segmentry.learn.plan import Plan, planned
-from segmentry.network_training import lesson, train_network
+from segmentry.learn.representation import representation
+from segmentry.network_training import lesson, train_network, tuned
 
 torch = pytest.importorskip("torch")
 from segmentry.learn.networks.fitting import chosen_device  # noqa: E402
@@ -121,6 +122,20 @@ def test_objects_are_learned_too(name):
     learned = lesson(examples(ids=True), task="instances")
     plan = planned(learned.found, name).changed({**SMALL, "steps": 60, "check_every": 20})
     assert train_network(learned, plan, device="cpu").score > 0.4
+
+
+def test_what_is_made_of_maps_is_tuned_on_images_held_out():
+    """Specks that a network takes for objects go, if no true object is as small."""
+    example = discs(1, ids=True)
+    found, _ = fingerprint(Examples.of([example]), task="instances")
+    inside = (example.labels > 0).astype(np.float32)
+    inside[::12, ::12] = 1
+    maps = np.stack([1 - inside, inside, 0 * inside])
+    before = representation("boundary")
+    after, score = tuned([(maps, example.labels, example.image.grid)], before, found, 0.1)
+    assert after.min_size > before.min_size
+    assert score > 0.5
+    assert tuned([], before, found, 0.1) == (before, 0.1)
 
 
 def test_balanced_weights_and_other_losses_train():

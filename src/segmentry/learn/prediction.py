@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,10 @@ from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Head, activated
 from segmentry.learn.scaling import Scale, Scaling
 
-__all__ = ["Predictor", "placed_tiles"]
+__all__ = ["Predictor", "Scores", "placed_tiles"]
 
 #: From (batch, channels, *spatial) float32 numbers to (batch, outputs, *spatial) scores.
-Scores = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Scores: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,22 @@ class Head:
 
 
 class Representation(BaseModel):
-    """What of labels is learned, with its parameters."""
+    """What of labels is learned, with its parameters.
+
+    Class attributes
+    ----------------
+    name, task, source
+        Its name, which kind of result it gives, and where it was published.
+    tunable
+        Values of parameters of ``decode`` among which those are chosen that do best on images held out.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: ClassVar[str]
     task: ClassVar[Literal["semantic", "instances"]]
     source: ClassVar[str] = ""
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
         """Return what a network must tell, for classes of such names (the background first) in so many dimensions."""

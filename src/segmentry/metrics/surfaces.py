@@ -11,15 +11,16 @@ distances are infinite and shares 0.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError
-from segmentry.metrics.metric import Ratio, metric
+from segmentry.metrics.metric import Metric, Ratio, metric
 
 __all__ = [
     "Surfaces",
@@ -35,6 +36,8 @@ __all__ = [
 
 #: What differs by less, relative to it, is equal: spacings such as 0.1 are rounded, and sums of sizes are.
 ROUNDING = 1e-9
+#: Who defined distances weighted by the size of the surface.
+DEEPMIND = "Nikolov et al. 2021, doi:10.2196/26151"
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,76 +119,72 @@ def _box(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(box)
 
 
-@metric(
-    Surfaces, best=0, worst=math.inf, unit="length", source="Huttenlocher et al. 1993, doi:10.1109/34.232073",
-    caveat="One stray pixel decides it.",
-)  # fmt: skip
+def _lacking(surfaces: Surfaces) -> float | None:
+    """Return the distance where a surface is lacking: 0 if both are, infinite if one is; else ``None``."""
+    if len(surfaces.to_truth) and len(surfaces.to_predicted):
+        return None
+    return math.inf if len(surfaces.to_truth) or len(surfaces.to_predicted) else 0.0
+
+
+def _distance(source: str, caveat: str) -> Callable[[Callable[[Surfaces], float]], Metric]:
+    """Make a function of two surfaces a metric of their distance, which is told where a surface is lacking, too."""
+
+    def made(function: Callable[[Surfaces], float]) -> Metric:
+        @functools.wraps(function)
+        def found(surfaces: Surfaces) -> float:
+            lacking = _lacking(surfaces)
+            return function(surfaces) if lacking is None else lacking
+
+        return metric(Surfaces, best=0, worst=math.inf, unit="length", source=source, caveat=caveat)(found)
+
+    return made
+
+
+@_distance("Huttenlocher et al. 1993, doi:10.1109/34.232073", "One stray pixel decides it.")
 def hausdorff(surfaces: Surfaces) -> float:
     """max(max d(p, T), max d(t, P)) over the pieces p of the predicted surface P and t of the true surface T.
 
     The largest distance from either surface to the other.
     """
-    lacking = _lacking(surfaces)
-    return lacking if lacking is not None else float(max(surfaces.to_truth.max(), surfaces.to_predicted.max()))
+    return float(max(surfaces.to_truth.max(), surfaces.to_predicted.max()))
 
 
-@metric(
-    Surfaces, best=0, worst=math.inf, unit="length", source="Nikolov et al. 2021, doi:10.2196/26151",
-    caveat="Other programs take the percentile over points, whatever the size of their pieces, or over both surfaces "
+@_distance(
+    DEEPMIND,
+    "Other programs take the percentile over points, whatever the size of their pieces, or over both surfaces "
     "together.",
-)  # fmt: skip
+)
 def hausdorff_95(surfaces: Surfaces) -> float:
     """max(q d(p, T), q d(t, P)): q is the distance within which 95 % of a surface lie, by length or area.
 
     The Hausdorff distance without the furthest 5 % of either surface.
     """
-    lacking = _lacking(surfaces)
-    if lacking is not None:
-        return lacking
     ours = _percentile(surfaces.to_truth, surfaces.predicted_sizes, 0.95)
     return max(ours, _percentile(surfaces.to_predicted, surfaces.true_sizes, 0.95))
 
 
-@metric(
-    Surfaces, best=0, worst=math.inf, unit="length",
-    caveat="Other programs take the mean of the two one-sided averages.",
-)  # fmt: skip
+@_distance("", "Other programs take the mean of the two one-sided averages.")
 def average_surface_distance(surfaces: Surfaces) -> float:
     """(Σ s_p d(p, T) + Σ s_t d(t, P)) / (Σ s_p + Σ s_t): the mean distance of both surfaces, weighted by size s."""
-    lacking = _lacking(surfaces)
-    if lacking is not None:
-        return lacking
     ours, theirs = surfaces.predicted_sizes, surfaces.true_sizes
     total = (ours * surfaces.to_truth).sum() + (theirs * surfaces.to_predicted).sum()
     return float(total / (ours.sum() + theirs.sum()))
 
 
-@metric(
-    Surfaces, best=0, worst=math.inf, unit="length", source="Nikolov et al. 2021, doi:10.2196/26151",
-    caveat="Surface that was not found does not count.",
-)  # fmt: skip
+@_distance(DEEPMIND, "Surface that was not found does not count.")
 def average_distance_to_truth(surfaces: Surfaces) -> float:
     """Σ s_p d(p, T) / Σ s_p: the mean distance from the predicted surface to the true one, weighted by size s."""
-    lacking = _lacking(surfaces)
-    if lacking is not None:
-        return lacking
     return float((surfaces.predicted_sizes * surfaces.to_truth).sum() / surfaces.predicted_sizes.sum())
 
 
-@metric(
-    Surfaces, best=0, worst=math.inf, unit="length", source="Nikolov et al. 2021, doi:10.2196/26151",
-    caveat="Surface predicted where there is none does not count.",
-)  # fmt: skip
+@_distance(DEEPMIND, "Surface predicted where there is none does not count.")
 def average_distance_to_predicted(surfaces: Surfaces) -> float:
     """Σ s_t d(t, P) / Σ s_t: the mean distance from the true surface to the predicted one, weighted by size s."""
-    lacking = _lacking(surfaces)
-    if lacking is not None:
-        return lacking
     return float((surfaces.true_sizes * surfaces.to_predicted).sum() / surfaces.true_sizes.sum())
 
 
 @metric(
-    Surfaces, empty=1, source="Nikolov et al. 2021, doi:10.2196/26151",
+    Surfaces, empty=1, source=DEEPMIND,
     caveat="The tolerance should be what annotators differ by; without that it says little.",
 )  # fmt: skip
 def surface_dice(surfaces: Surfaces) -> Ratio:
@@ -208,13 +207,6 @@ def boundary_f(surfaces: Surfaces) -> float:
     ours, theirs = surfaces.within()
     precision, recall = ours / surfaces.predicted_sizes.sum(), theirs / surfaces.true_sizes.sum()
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
-
-
-def _lacking(surfaces: Surfaces) -> float | None:
-    """Return the distance where a surface is lacking: 0 if both are, infinite if one is; else ``None``."""
-    if len(surfaces.to_truth) and len(surfaces.to_predicted):
-        return None
-    return math.inf if len(surfaces.to_truth) or len(surfaces.to_predicted) else 0.0
 
 
 def _percentile(distances: NDArray[np.float64], sizes: NDArray[np.float64], share: float) -> float:

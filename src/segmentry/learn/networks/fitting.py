@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,15 +19,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segmentry.errors import InputError, ParameterError
+from segmentry.learn.architecture import Architecture
 from segmentry.learn.networks.augmentation import augmented, movement
 from segmentry.learn.networks.checkpoint import load_checkpoint, save_checkpoint
 from segmentry.learn.networks.objective import Objective
 from segmentry.learn.networks.unet import UNet, build
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Plan
+from segmentry.learn.prediction import Scores
 from segmentry.learn.representation import Head, Representation
 
-__all__ = ["Fitting", "chosen_device"]
+__all__ = ["Fitting", "chosen_device", "scores_of"]
 
 #: Batches that are made ahead.
 AHEAD = 3
@@ -35,9 +37,9 @@ AHEAD = 3
 COUNTED = 8
 
 #: From a network that is ready to run to how good it is on what was held out: the more the better.
-Judge = Callable[[Callable[[NDArray[np.float32]], NDArray[np.float32]]], float]
+Judge: TypeAlias = Callable[[Scores], float]
 #: Called with a row of the history.
-Tell = Callable[[Mapping[str, Any]], None]
+Tell: TypeAlias = Callable[[Mapping[str, Any]], None]
 
 
 def chosen_device(name: str = "auto") -> torch.device:
@@ -189,9 +191,7 @@ class Fitting:
 
     def _look(self, loss: float, seconds: float) -> None:
         """Judge the averaged weights on what was held out, and write a row of the history."""
-        ready = build(self.plan.architecture)
-        ready.load_state_dict(self.average)
-        score = self.judge(as_scores(_laid_out(ready.to(self.device), self._format), self.device))
+        score = self.judge(_scores(self.plan.architecture, self.average, self.device))
         better = not self.history or score > max(row["score"] for row in self.history)
         if better:
             self.best = {name: value.clone() for name, value in self.average.items()}
@@ -257,9 +257,15 @@ def _laid_out(network: UNet, layout: torch.memory_format) -> UNet:
     return network
 
 
-def as_scores(network: UNet, device: torch.device) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return a network as a function of (batch, channels, *spatial) numbers."""
-    network.eval()
+def scores_of(architecture: Architecture, weights: Mapping[str, NDArray[Any]], device: torch.device) -> Scores:
+    """Return a network with some weights as a function of (batch, channels, *spatial) numbers."""
+    return _scores(architecture, {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}, device)
+
+
+def _scores(architecture: Architecture, weights: Mapping[str, Tensor], device: torch.device) -> Scores:
+    network = build(architecture)
+    network.load_state_dict(dict(weights))
+    network.to(device).eval()
 
     def scores(batch: NDArray[np.float32]) -> NDArray[np.float32]:
         with torch.inference_mode():

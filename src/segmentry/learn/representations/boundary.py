@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,6 +25,12 @@ class Boundary(Representation):
     name: ClassVar[str] = "boundary"
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Caicedo et al. 2019, doi:10.1002/cyto.a.23863"
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "threshold": (0.3, 0.4, 0.5, 0.6),
+        "depth": (0.05, 0.1, 0.2, 0.3),
+        "min_interior": (0.3, 0.5, 0.7),
+        "min_size": (0, 10, 20, 40),
+    }
 
     width: float = Field(default=2.0, gt=0, le=50, description="Width of the rim, which lies in the object, in pixels.")
     most: float = Field(

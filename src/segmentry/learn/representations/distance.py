@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -23,6 +23,12 @@ class Distance(Representation):
     name: ClassVar[str] = "distance"
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Naylor et al. 2019, doi:10.1109/TMI.2018.2865709"
+    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "threshold": (0.3, 0.4, 0.5, 0.6),
+        "depth": (0.05, 0.1, 0.15, 0.2, 0.3),
+        "min_peak": (0.2, 0.4, 0.6),
+        "min_size": (0, 10, 20, 40),
+    }
 
     depth: float = Field(default=0.15, gt=0, le=1, description="How deep the valley between two objects must be.")
     threshold: float = Field(
