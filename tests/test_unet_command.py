@@ -119,6 +119,8 @@ WRONG = [
     (["--images", "images", "--labels", "classes", "--representation", "boundry"], "boundary"),
     (["--images", "images", "--labels", "classes", "--set", "stpes=3"], "stpes"),
     (["--images", "images", "--labels", "classes", "--plan", "images/0.tif"], "can't be read|no mapping"),
+    (["--images", "images", "--labels", "classes", "--set", "held_out=all"], "held_out is 'all'"),
+    (["--images", "images", "--labels", "classes", "--set", "representation=distance"], "outputs 3"),
     (["--images", "images", "--labels", "classes", "--resume"], "no training to go on with"),
 ]
 

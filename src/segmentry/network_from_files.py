@@ -66,7 +66,7 @@ class Asked:
 
     def planned(self, examples: Examples, tell: Callable[[str, float], None] | None = None) -> tuple[Lesson, str]:
         """Return what is learned from, and the plan as YAML, with what was found out of the data as a comment."""
-        given = lesson(examples, self.names, self.task, self._share(), self.seed, tell)
+        given = self.lesson(examples, tell)
         found = yaml.safe_dump(given.found.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         plan = yaml.safe_dump(self.plan_for(given.found).model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         return given, "".join(f"# {line}\n" for line in found.splitlines()) + plan
@@ -82,10 +82,21 @@ class Asked:
                 f"the plan is for {channels} channels in {dimensions} dimensions; "
                 f"the images have {len(found.channels)} in {found.dimensions}"
             )
+        outputs = sum(head.channels for head in changed.representing().heads(found.names, dimensions))
+        if changed.architecture.outputs != outputs:
+            raise ParameterError(
+                f"{changed.representation} of {len(found.names)} classes needs architecture.outputs {outputs}; "
+                f"the plan has {changed.architecture.outputs}"
+            )
         return changed
 
-    def _share(self) -> float:
-        return float((self.changes or {}).get("held_out", Plan.model_fields["held_out"].default))
+    def lesson(self, examples: Examples, tell: Callable[[str, float], None] | None = None) -> Lesson:
+        """Return what is learned from, and what is held out."""
+        before = Plan.model_fields["held_out"].default if self.plan is None else _plan_of(self.plan).held_out
+        share = (self.changes or {}).get("held_out", before)
+        if not isinstance(share, int | float) or not 0 < share < 1:
+            raise ParameterError(f"held_out is {share!r}; it must be between 0 and 1")
+        return lesson(examples, self.names, self.task, share, self.seed, tell)
 
     @staticmethod
     def what(trained: Trained) -> str:
@@ -231,7 +242,7 @@ def learn(
     going = out.with_name(out.name + TRAINING)
     if going.exists() and not resume:
         say(f"{going.name}, a training that was cut off, is replaced; --resume would go on with it")
-    given = lesson(examples, asked.names, asked.task, asked._share(), asked.seed)
+    given = asked.lesson(examples)
     plan = asked.plan_for(given.found)
     say(_described(given, plan, str(chosen_device(asked.device))))
     graph = graph_of(build(plan.architecture), plan.architecture)

@@ -8,21 +8,12 @@ from skimage.measure import label
 from segmentry.errors import UnknownNameError
 from segmentry.image import Grid
 from segmentry.learn.objects import own_distance
-from segmentry.learn.representation import UNLABELLED, Head, activated, offsets, representation, representations
+from segmentry.learn.representation import Head, activated, offsets, representation, representations
 from segmentry.metrics import match_objects
 from segmentry.result import Instances
+from segmentry.testing import check_representation, perfect_maps
 
 NAMES = ("background", "object")
-
-
-def as_maps(kind, labels, spacing, names=NAMES):
-    """What a perfect network would say."""
-    known = kind.encode(labels, spacing)
-    maps = []
-    for head in kind.heads(names, labels.ndim):
-        given = known[head.name]
-        maps += [given == k for k in range(head.channels)] if head.kind == "classes" else list(given)
-    return np.stack([np.asarray(m, np.float32) for m in maps])
 
 
 def balls(rng, shape, count, radii):
@@ -45,7 +36,7 @@ def test_touching_balls_come_back(name, seed, ndim):
     shape = (70, 80) if ndim == 2 else (24, 30, 28)
     labels = balls(np.random.default_rng(seed), shape, 12, (5, 12) if ndim == 2 else (5, 9))
     kind, grid = representation(name), Grid("ZYX"[3 - ndim :], shape)
-    found = kind.decode(as_maps(kind, labels, (1.0,) * ndim), grid, NAMES)
+    found = kind.decode(perfect_maps(kind, labels, (1.0,) * ndim), grid, NAMES)
     truth = Instances.from_labels(labels, grid)
     assert (np.asarray(found.labels) > 0).tolist() == (labels > 0).tolist()
     matching = match_objects(found, truth)
@@ -60,7 +51,7 @@ def test_objects_that_lie_apart_come_back_exactly(spacing):
     labels[2:9, 3:17, 4:18], labels[3:10, 20:36, 6:30], labels[0, 0, 39] = 5, 9, 2
     for kind in (representation("boundary"), representation("distance")):
         grid = Grid("ZYX", labels.shape, spacing, "um")
-        found = np.asarray(kind.decode(as_maps(kind, labels, spacing), grid, NAMES).labels)
+        found = np.asarray(kind.decode(perfect_maps(kind, labels, spacing), grid, NAMES).labels)
         pairs = {(a, b) for a, b in zip(found.ravel(), labels.ravel(), strict=True) if b in (5, 9)}
         assert len(pairs) == 2
         assert all(a > 0 for a, _ in pairs)
@@ -70,20 +61,14 @@ def test_classes_come_back_exactly_with_their_probabilities():
     labels = np.random.default_rng(0).integers(0, 3, (5, 6, 7))
     kind = representation("classes")
     grid = Grid("ZYX", labels.shape)
-    found = kind.decode(as_maps(kind, labels, (1, 1, 1), ("none", "a", "b")), grid, ("none", "a", "b"))
+    found = kind.decode(perfect_maps(kind, labels, (1, 1, 1), ("none", "a", "b")), grid, ("none", "a", "b"))
     assert np.array_equal(found.classes, labels)
     assert np.array_equal(found.probabilities.argmax(axis=0), labels)
 
 
 @pytest.mark.parametrize("name", list(representations()))
-def test_what_nobody_told_is_unlabelled_in_every_map(name):
-    labels = np.zeros((20, 20), np.int64)
-    labels[5:15, 5:15] = 1
-    labels[:, 10:] = UNLABELLED
-    for told in representation(name).encode(labels, (1, 1)).values():
-        unknown = told == UNLABELLED if told.dtype.kind == "i" else np.isnan(told)
-        assert unknown[..., 10:].all()
-        assert not unknown[..., :10].any()
+def test_every_representation_keeps_its_promises(name):
+    check_representation(representation(name))
 
 
 def test_distances_are_those_to_the_next_object_or_background():

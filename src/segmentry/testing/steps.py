@@ -1,12 +1,4 @@
-"""The promises of steps and formats as checks, for this package and for those that extend it.
-
-Run them all on an instance::
-
-    from segmentry.testing import check_segmenter
-    check_segmenter(MyMethod())
-
-or one by one, as pytest cases: ``@pytest.mark.parametrize("check", SEGMENTER_CHECKS)``.
-"""
+"""The promises of steps and formats as checks."""
 
 from __future__ import annotations
 
