@@ -61,8 +61,8 @@ def colour_model_file():
 @functools.cache
 def network_file(dimensions=2, kind="classes"):
     """Return a file with a network whose weights were chosen by hand: it tells what is bright, or how bright."""
+    from segmentry.learn.networks.build import build
     from segmentry.learn.networks.export import graph_of
-    from segmentry.learn.networks.unet import build
 
     names = ("background", "cell")
     told = representation(kind)

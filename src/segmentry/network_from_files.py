@@ -234,9 +234,9 @@ def learn(
         When the data can't be learned from, or a file can't be written.
     """
     try:
+        from segmentry.learn.networks.build import build
         from segmentry.learn.networks.export import graph_of
         from segmentry.learn.networks.fitting import chosen_device
-        from segmentry.learn.networks.unet import build
     except ImportError as error:
         raise MissingExtraError("training a network", "train") from error
     going = out.with_name(out.name + TRAINING)
@@ -274,11 +274,9 @@ def _described(given: Lesson, plan: Plan, device: str) -> str:
         if found.task == "instances"
         else f"classes {', '.join(found.names)} (--task instances, if labels are ids of objects)"
     )
-    architecture = plan.architecture
     return (
-        f"{found.images} images ({len(given.held)} held out), {what}; {plan.representation}, U-Net of "
-        f"{'-'.join(map(str, architecture.widths))}, crops of {'x'.join(map(str, plan.patch))}, {plan.steps:,} steps, "
-        f"on {device}"
+        f"{found.images} images ({len(given.held)} held out), {what}; {plan.representation}, "
+        f"{plan.architecture.title}, crops of {'x'.join(map(str, plan.patch))}, {plan.steps:,} steps, on {device}"
     )
 
 

@@ -20,6 +20,14 @@ PLANS = {
         "widths": (4, 8, 8), "strides": ((1, 2, 2), (2, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 3, 3)),
         "stem": (1, 2, 2), "deep_supervision": True, "convolutions": 1,
     },
+    "atrous plane": {
+        "widths": (4, 8, 8), "strides": ((2, 2), (1, 1)), "stem": (2, 2), "encoder": "resnet50", "blocks": (1, 1),
+        "decoder": "deeplab", "rates": (1, 3), "convolutions": 1,
+    },
+    "summed volume": {
+        "widths": (4, 8, 8), "strides": ((1, 2, 2), (2, 2, 2)), "encoder": "resnet18", "blocks": (1, 1),
+        "decoder": "fcn", "deep_supervision": True,
+    },
 }  # fmt: skip
 
 
@@ -28,8 +36,8 @@ def networks(tmp_path_factory):
     """Networks of torch with lively statistics, as files give them."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
+    from segmentry.learn.networks.build import build
     from segmentry.learn.networks.export import arrays_of, graph_of
-    from segmentry.learn.networks.unet import build
 
     torch.set_num_threads(1)
     made = {}
@@ -40,7 +48,7 @@ def networks(tmp_path_factory):
         for key, value in module.state_dict().items():
             if key.endswith(("running_var", ".1.weight")):
                 value.uniform_(0.5, 1.5, generator=random)
-            elif key.endswith(("running_mean", ".1.bias")):
+            elif key.endswith(("running_mean", ".1.bias")) or (key.startswith("pyramid") and value.ndim > 2):
                 value.normal_(generator=random)
         network = Network(
             architecture, representation("classes"), ("a", "b", "c"), ("",) * architecture.channels, Scaling(), None,

@@ -89,6 +89,20 @@ def test_a_training_of_another_plan_or_damaged_is_not_gone_on_with(tmp_path):
         taught(checkpoint=tmp_path / "none", resume=True)
 
 
+def test_a_training_that_began_when_plans_said_less_goes_on(tmp_path):
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    whole = taught({"steps": 8}, checkpoint=tmp_path / "t")
+    with safe_open(tmp_path / "t", framework="numpy") as opened:
+        ((key, told),) = opened.metadata().items()
+    said = json.loads(told)
+    for name in ("encoder", "blocks", "decoder", "rates"):
+        del said["plan"]["architecture"][name]
+    save_file(load_file(tmp_path / "t"), tmp_path / "t", {key: json.dumps(said)})
+    assert taught({"steps": 8}, checkpoint=tmp_path / "t", resume=True).history == whole.history
+
+
 def test_a_full_disk_loses_nothing_of_what_was_saved(tmp_path, monkeypatch):
     taught({"steps": 8}, checkpoint=tmp_path / "t")
     before = (tmp_path / "t").read_bytes()

@@ -284,7 +284,7 @@ PLANS = [
 @pytest.mark.parametrize("plan", PLANS, ids=range(len(PLANS)))
 def test_weights_are_expected_as_torch_makes_them(plan):
     pytest.importorskip("torch")
-    from segmentry.learn.networks.unet import build
+    from segmentry.learn.networks.build import build
 
     architecture = Architecture(channels=2, outputs=3, **plan)
     arrays = {name: array.numpy() for name, array in build(architecture).state_dict().items()}

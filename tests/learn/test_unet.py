@@ -4,7 +4,7 @@ import pytest
 from segmentry.learn.architecture import Architecture
 
 torch = pytest.importorskip("torch")
-from segmentry.learn.networks.unet import build  # noqa: E402
+from segmentry.learn.networks.build import build  # noqa: E402
 
 FLAT = {"channels": 2, "outputs": 3, "widths": (4, 8, 8), "strides": ((2, 2), (2, 2))}
 DEEP = {"channels": 1, "outputs": 2, "widths": (4, 6, 8), "strides": ((1, 2, 2), (2, 2, 2))}

@@ -252,7 +252,7 @@ class _Torch(_Base):
     def __init__(self, network: Runnable, place: str, threads: int) -> None:
         import torch
 
-        from segmentry.learn.networks.unet import build
+        from segmentry.learn.networks.build import build
 
         if not isinstance(network, Network):
             raise InputError("torch can't run the network: it is given as a graph alone")

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError
-from segmentry.learn.architecture import Architecture
+from segmentry.learn.architecture import NARROWING, Architecture
 
 __all__ = ["check_weights", "expected_weights"]
+
+#: Arrays by their names, as shapes.
+Named = Iterator[tuple[str, tuple[int, ...]]]
 
 
 def expected_weights(plan: Architecture) -> dict[str, tuple[int, ...]]:
@@ -23,24 +26,7 @@ def expected_weights(plan: Architecture) -> dict[str, tuple[int, ...]]:
     >>> expected_weights(plan)["heads.0.weight"]
     (2, 4, 1, 1)
     """
-    one = (1,) * plan.dimensions
-    found: dict[str, tuple[int, ...]] = {}
-    first = plan.channels
-    if plan.stem:
-        first = plan.widths[0]
-        found |= dict(_layer("stem", plan, plan.channels, first, plan.stem))
-    befores, strides = (first, *plan.widths), (one, *plan.strides)
-    for i, (before, width, stride) in enumerate(zip(befores, plan.widths, strides, strict=False)):
-        found |= dict(_level(f"down.{i}", plan, i, before, width, stride))
-    coarse = range(len(plan.widths) - 2, -1, -1)
-    for at, i in enumerate(coarse):
-        found[f"narrow.{at}.weight"] = (plan.widths[i], plan.widths[i + 1], *one)
-        found |= dict(_level(f"up.{at}", plan, i, 2 * plan.widths[i], plan.widths[i], one))
-    heads = [0, *coarse[-2:0:-1]] if plan.deep_supervision else [0]
-    for at, i in enumerate(heads):
-        found[f"heads.{at}.weight"] = (plan.outputs, plan.widths[i], *one)
-        found[f"heads.{at}.bias"] = (plan.outputs,)
-    return found
+    return dict((*_encoder(plan), *_DECODERS[plan.decoder](plan)))
 
 
 def check_weights(arrays: Mapping[str, NDArray[Any]], plan: Architecture) -> None:
@@ -70,18 +56,78 @@ def _counts(name: str) -> bool:
     return name.endswith("num_batches_tracked")
 
 
-def _level(
-    name: str, plan: Architecture, level: int, before: int, width: int, stride: Sequence[int]
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _encoder(plan: Architecture) -> Named:
+    one = (1,) * plan.dimensions
+    if plan.encoder != "plain":
+        yield from _layer("down.0", plan, plan.channels, plan.widths[0], plan.opening)
+        for i, count in enumerate(plan.block_counts, 1):
+            before, width, stride = plan.widths[i - 1], plan.widths[i], plan.strides[i - 1]
+            for j in range(count):
+                coarser = j == 0 and i > 1 and max(stride) > 1
+                yield from _block(f"down.{i}.blocks.{j}", plan, i, width if j else before, width, coarser)
+        return
+    first = plan.channels
+    if plan.stem:
+        first = plan.widths[0]
+        yield from _layer("stem", plan, plan.channels, first, plan.stem)
+    befores, strides = (first, *plan.widths), (one, *plan.strides)
+    for i, (before, width, stride) in enumerate(zip(befores, plan.widths, strides, strict=False)):
+        yield from _level(f"down.{i}", plan, i, before, width, stride)
+
+
+def _unet(plan: Architecture) -> Named:
+    one = (1,) * plan.dimensions
+    coarse = range(len(plan.widths) - 2, -1, -1)
+    for at, i in enumerate(coarse):
+        yield f"narrow.{at}.weight", (plan.widths[i], plan.widths[i + 1], *one)
+        yield from _level(f"up.{at}", plan, i, 2 * plan.widths[i], plan.widths[i], one)
+    yield from _heads(plan, [0, *coarse[-2:0:-1]] if plan.deep_supervision else [0])
+
+
+def _fcn(plan: Architecture) -> Named:
+    return _heads(plan, plan.scored)
+
+
+def _deeplab(plan: Architecture) -> Named:
+    one = (1,) * plan.dimensions
+    width, last = plan.widths[1], len(plan.widths) - 1
+    for i in range(len(plan.rates) + 1):
+        yield from _layer(f"pyramid.{i}", plan, plan.widths[-1], width, plan.kernel(last) if i else one)
+    yield from _layer("join", plan, width * (len(plan.rates) + 1), width, one)
+    yield from _layer("low", plan, width, plan.low_width, one)
+    yield from _level("up", plan, 1, width + plan.low_width, width, one)
+    yield from _heads(plan, [1, 1] if plan.deep_supervision else [1])
+
+
+_DECODERS = {"unet": _unet, "fcn": _fcn, "deeplab": _deeplab}
+
+
+def _heads(plan: Architecture, levels: Sequence[int]) -> Named:
+    for at, i in enumerate(levels):
+        yield f"heads.{at}.weight", (plan.outputs, plan.widths[i], *(1,) * plan.dimensions)
+        yield f"heads.{at}.bias", (plan.outputs,)
+
+
+def _block(name: str, plan: Architecture, level: int, before: int, width: int, coarser: bool) -> Named:
+    """Yield what a block of a residual network learns."""
+    one, kernel = (1,) * plan.dimensions, plan.kernel(level)
+    within = width // NARROWING if plan.has_bottlenecks else width
+    kernels = (one, kernel, one) if plan.has_bottlenecks else (kernel, kernel)
+    widths = (before, *(within,) * (len(kernels) - 1), width)
+    for i, lengths in enumerate(kernels):
+        yield from _layer(f"{name}.layers.{i}", plan, widths[i], widths[i + 1], lengths)
+    if before != width or coarser:
+        yield from _layer(f"{name}.way", plan, before, width, one)
+
+
+def _level(name: str, plan: Architecture, level: int, before: int, width: int, stride: Sequence[int]) -> Named:
     for i in range(plan.convolutions):
         yield from _layer(f"{name}.layers.{i}", plan, width if i else before, width, plan.kernel(level))
     if plan.residual and (before != width or max(stride) > 1):
         yield from _layer(f"{name}.way", plan, before, width, (1,) * plan.dimensions)
 
 
-def _layer(
-    name: str, plan: Architecture, before: int, width: int, kernel: Sequence[int]
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _layer(name: str, plan: Architecture, before: int, width: int, kernel: Sequence[int]) -> Named:
     yield f"{name}.0.weight", (width, before, *kernel)
     yield f"{name}.1.weight", (width,)
     yield f"{name}.1.bias", (width,)

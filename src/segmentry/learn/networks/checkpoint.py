@@ -83,11 +83,11 @@ def load_checkpoint(path: Path, plan: Plan) -> Checkpoint:
         }
         moments = [(found["first"][str(i)], found["second"][str(i)]) for i in range(len(found["first"]))]
         saved = Checkpoint(said["step"], said["history"], found["weights"], found["average"], found["best"], moments)
-        other = said["plan"]
+        other = Plan.from_dict(said["plan"]).model_dump(mode="json")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no training, or it is damaged: {one_line(error)}") from error
     mine = plan.model_dump(mode="json")
-    changed = [key for key in mine if mine[key] != other.get(key)]
+    changed = [key for key in mine if mine[key] != other[key]]
     if changed:
         raise InputError(f"{path} is a training by another plan: {', '.join(changed)} differ; start again without it")
     return saved

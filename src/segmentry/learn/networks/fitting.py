@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from segmentry.errors import InputError, ParameterError
 from segmentry.learn.architecture import Architecture
 from segmentry.learn.networks.augmentation import augmented, movement
+from segmentry.learn.networks.build import build
 from segmentry.learn.networks.checkpoint import load_checkpoint, save_checkpoint
 from segmentry.learn.networks.objective import Objective
-from segmentry.learn.networks.unet import UNet, build
+from segmentry.learn.networks.pixel_network import PixelNetwork
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Plan
 from segmentry.learn.prediction import Scores
@@ -251,7 +252,7 @@ class Fitting:
         return {name: counts.tolist() for name, counts in found.items()}
 
 
-def _laid_out(network: UNet, layout: torch.memory_format) -> UNet:
+def _laid_out(network: PixelNetwork, layout: torch.memory_format) -> PixelNetwork:
     """Return a network with its weights laid out in memory as its images are."""
     network.to(memory_format=layout)  # type: ignore[call-overload]
     return network
