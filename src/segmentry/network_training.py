@@ -102,7 +102,8 @@ def lesson(
 ) -> Lesson:
     """Return examples in two parts: a share of the images is held out, of a single image its far end.
 
-    Which ones, their names and the seed decide, so that another run, or another machine, holds out the same.
+    It is more than the share where a class would be lacking among them. Which ones, their names and the seed decide, so
+    that another run, or another machine, holds out the same.
 
     Raises
     ------
@@ -115,9 +116,21 @@ def lesson(
         _, places = fingerprint(Examples.of([near], examples.names), found.names, found.task, seed)
         return Lesson(Examples.of([near], examples.names), Examples.of([far], examples.names), found, places)
     order = sorted(range(len(examples)), key=lambda i: hashlib.sha1(f"{seed}{examples.names[i]}".encode()).digest())
-    held = sorted(order[: min(max(1, round(share * len(examples))), len(examples) - 1)])
-    learned = [i for i in range(len(examples)) if i not in set(held)]
+    held = _with_all_classes(order, min(max(1, round(share * len(examples))), len(examples) - 1), places)
+    learned = [i for i in range(len(examples)) if i not in held]
+    held = sorted(held)
     return Lesson(examples.only(learned), examples.only(held), found, [places[i] for i in learned])
+
+
+def _with_all_classes(order: Sequence[int], count: int, places: Places) -> list[int]:
+    """Return the first so many examples, and more where these lack a class that several others have."""
+    held = list(order[:count])
+    having = [{kind for kind, at in known.items() if kind > 0 and len(at)} for known in places]
+    for kind in sorted(set().union(*having)):
+        others = [i for i in order if kind in having[i] and i not in held]
+        if len(others) > 1 and not any(kind in having[i] for i in held):
+            held.append(others[0])
+    return held
 
 
 def _halves(example: Example, share: float) -> tuple[Example, Example]:

@@ -10,8 +10,10 @@ from segmentry.image import Image
 from segmentry.learn.augmentation import Augmentation
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import fingerprint
+from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Plan, planned
 from segmentry.learn.representation import representation
+from segmentry.learn.scaling import Scaling
 from segmentry.network_training import lesson, train_network, tuned
 
 torch = pytest.importorskip("torch")
@@ -162,6 +164,23 @@ def test_a_single_image_is_held_out_in_part():
     learned = lesson(Examples.of([discs(0)]), ("background", "disc"))
     shapes = [e[0].image.grid.shape for e in (learned.learned, learned.held)]
     assert shapes[0][0] + shapes[1][0] == 48 or shapes[0][1] + shapes[1][1] == 48
+
+
+def test_each_class_is_among_what_is_held_out():
+    """Where only some images have a class, one of these is held out."""
+    few = [discs(i) for i in range(8)]
+    few = [one if i in (2, 5) else Example(one.image, np.zeros_like(one.labels)) for i, one in enumerate(few)]
+    for seed in range(12):
+        learned = lesson(Examples.of(few), ("background", "disc"), seed=seed)
+        for part in (learned.learned, learned.held):
+            assert any((part[i].labels > 0).any() for i in range(len(part)))
+        assert len(learned.places) == len(learned.learned)
+
+
+def test_crops_lie_anywhere_in_the_image():
+    patches = Patches(examples(1), [{}], 0.0, Scaling())
+    drawn = {patches.draw(np.random.default_rng(i), (46, 48)).centre for i in range(200)}
+    assert drawn == {(y, 24) for y in (23, 24, 25)}
 
 
 def test_a_device_that_is_not_there_is_refused_with_what_is():

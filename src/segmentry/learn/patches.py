@@ -77,8 +77,9 @@ class Patches:
 
 def _anywhere(lengths: Sequence[int], patch: Sequence[int], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the centre of a patch that lies in an image, as far as it fits."""
-    half = np.minimum(np.array(patch) // 2, np.array(lengths) // 2)
-    return np.asarray(rng.integers(half, np.maximum(np.array(lengths) - half, half + 1)))
+    first = np.minimum(np.array(patch) // 2, np.array(lengths) // 2)
+    room = np.maximum(np.array(lengths) - np.array(patch), 0)
+    return np.asarray(rng.integers(first, first + room + 1))
 
 
 def channels_first(image: Image) -> Image:

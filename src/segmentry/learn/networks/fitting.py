@@ -193,8 +193,9 @@ class Fitting:
     def _look(self, loss: float, seconds: float) -> None:
         """Judge the averaged weights on what was held out, and write a row of the history."""
         score = self.judge(_scores(self.plan.architecture, self.average, self.device))
-        better = not self.history or score > max(row["score"] for row in self.history)
-        if better:
+        before = max((row["score"] for row in self.history), default=-1.0)
+        better = score > before
+        if score >= before:  # of weights that are as good, those that learned longer
             self.best = {name: value.clone() for name, value in self.average.items()}
         row = {"step": self.step, "loss": loss, "score": score, "rate": self._rate(), "seconds": seconds}
         self.history.append({**row, "best": better})
