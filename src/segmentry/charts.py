@@ -33,13 +33,13 @@ def draw_degradation(table: DataFrame, meanings: Mapping[str, str], path: Path, 
     MissingExtraError
         When matplotlib is not there.
     """
-    mpl, Figure = _drawing()  # noqa: N806
+    mpl, figure_of = _drawing()
     kinds: Sequence[str] = list(dict.fromkeys(table["kind"]))
     methods: Sequence[str] = list(dict.fromkeys(table["method"]))
     columns = min(3, len(kinds))
     rows = -(-len(kinds) // columns)
     with mpl.rc_context({"svg.hashsalt": "segmentry", "svg.fonttype": "none", "font.size": 8}):
-        figure = Figure(figsize=(3.6 * columns, 2.7 * rows + 0.6), layout="constrained")
+        figure = figure_of(figsize=(3.6 * columns, 2.7 * rows + 0.6), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for panel, kind in zip(panels, kinds, strict=False):
             _draw_kind(panel, table[table["kind"] == kind], methods, score)
@@ -89,18 +89,20 @@ def draw_course(history: Sequence[Mapping[str, Any]], path: Path, score: str) ->
     MissingExtraError
         When matplotlib is not there.
     """
-    mpl, Figure = _drawing()  # noqa: N806
+    mpl, figure_of = _drawing()
     steps = [row["step"] for row in history]
     with mpl.rc_context({"svg.hashsalt": "segmentry", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+        figure = figure_of(figsize=(7.2, 3.2), layout="constrained")
         left, right = figure.subplots(1, 2)
         left.plot(steps, [row["loss"] for row in history], color="0.35")
-        left.set_title("loss while learning", loc="left")
+        left.set_title("loss while learning", loc="left", fontsize=8)
         right.plot(steps, [row["score"] for row in history], color="tab:blue")
         best = max(history, key=lambda row: row["score"])
         right.plot(best["step"], best["score"], "o", color="tab:orange")
-        right.annotate(f"{best['score']:.3f}", (best["step"], best["score"]), (0, -14), textcoords="offset points")
-        right.set_title(f"{score}, held out", loc="left")
+        right.annotate(
+            f"{best['score']:.3f}", (best["step"], best["score"]), (-4, -14), textcoords="offset points", ha="right"
+        )
+        right.set_title(f"held out: {score}", loc="left", fontsize=8)
         for panel in (left, right):
             panel.set_xlabel("step")
             panel.spines[["top", "right"]].set_visible(False)

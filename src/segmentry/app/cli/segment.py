@@ -16,8 +16,6 @@ from segmentry.errors import ParameterError
 __all__ = ["demo", "replay", "segment"]
 
 Many = Parameter(consume_multiple=False)
-#: Environment variable that says where networks run.
-DEVICE = "SEGMENTRY_DEVICE"
 
 
 def segment(
@@ -114,6 +112,8 @@ def segment(
     if device not in (None, "auto", "cpu") and not steps.method.predicts:
         raise ParameterError(f"--device {device}: {steps.method.name} runs on the CPU; networks run on a GPU")
     if device is not None:
+        from segmentry.networks import DEVICE
+
         os.environ[DEVICE] = device
     note(f"device: {steps.method.runs_on()}")
     with progress_bar(len(sources)) as progress:

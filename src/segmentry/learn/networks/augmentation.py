@@ -13,10 +13,9 @@ from torch.nn import functional
 
 from segmentry.errors import InputError
 from segmentry.learn.augmentation import Augmentation, Movement, factors, movement, moving, window
+from segmentry.learn.representation import UNLABELLED
 
 __all__ = ["augmented", "movement", "window"]
-
-UNLABELLED = -1
 
 
 def augmented(

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from segmentry.errors import InputError, ParameterError
 from segmentry.learn.loss import Loss, class_weights
+from segmentry.learn.representation import UNLABELLED
 
 __all__ = [
     "binary_cross_entropy",
@@ -28,11 +29,9 @@ __all__ = [
     "focal",
     "make",
     "masked_l1",
-    "masked_l2",
     "tversky",
 ]
 
-UNLABELLED = -1
 Over = Literal["batch", "sample"]
 Weights = Tensor | Sequence[float] | None
 
@@ -182,12 +181,6 @@ def masked_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """
     predicted, target, weight = _map(predicted, target, weight)
     return _mean((predicted - target).abs(), weight)
-
-
-def masked_l2(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Return the weighted mean of the squared differences; arguments as in :func:`masked_l1`."""
-    predicted, target, weight = _map(predicted, target, weight)
-    return _mean((predicted - target) ** 2, weight)
 
 
 def binary_cross_entropy(scores: Tensor, target: Tensor, weight: Tensor) -> Tensor:
