@@ -28,7 +28,7 @@ from segmentry.run import run
 SIDE, LEARNED, TESTED = 128, 24, 40
 #: What is changed in every plan, so that a training takes half a minute of CPU.
 SMALL = {
-    "architecture.widths": [8, 16, 32],
+    "architecture.widths": [16, 32, 64],
     "architecture.strides": [[2, 2], [2, 2]],
     "architecture.deep_supervision": False,
     "patch": [64, 64],

@@ -18,7 +18,7 @@ import argparse
 import csv
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ def main() -> None:
     arguments.add_argument("task", choices=list(TASKS))
     arguments.add_argument("--out", "-o", type=Path, required=True)
     arguments.add_argument("--resume", action="store_true")
+    arguments.add_argument("--start", type=Path, help="network to begin with")
     arguments.add_argument("--flips", action="store_true")
     arguments.add_argument("--set", action="append", default=[], help="part of the plan: steps=500")
     given = arguments.parse_args()
@@ -65,11 +66,16 @@ def main() -> None:
         changes = {**(task.asked.changes or {}), **dict(_pair(text) for text in given.set)}
         learned = [name for name in task.names if name not in task.tested]
         examples = Examples(learned, lambda i: task.opened(learned[i]))
-        learn(examples, replace(task.asked, changes=changes), given.out, resume=given.resume, tell=print, say=print)
+        asked = replace(task.asked, changes=changes, start=given.start)
+        learn(examples, asked, given.out, resume=given.resume, tell=_told, say=print)
     begun = time.process_time()
     found = list(_results(task, UNet(model=str(given.out), flips=given.flips)))
     print(f"{len(found)} images held out, {(time.process_time() - begun) / len(found):.2f} s of CPU each\n")
     score(found)
+
+
+def _told(row: Mapping[str, Any]) -> None:
+    print(row, flush=True)
 
 
 def _pair(text: str) -> tuple[str, Any]:

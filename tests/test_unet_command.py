@@ -1,5 +1,6 @@
 """Train and use a network by commands, as a person with two folders does."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -93,6 +94,26 @@ def test_painted_pixels_are_labels_too(place):
     assert network.card["score"] > 0.7
 
 
+def test_a_network_begins_with_another(place, capsys):
+    words = ["train", "unet", "--images", "images", "--json"]
+    assert command([*words, "--labels", "classes", "-o", "first.safetensors", *FEW]) == 0
+    first = json.loads(capsys.readouterr().out)
+    more = ["-o", "second.safetensors", "--start", "first.safetensors", *FEW[:8], "--set", "check_every=1"]
+    assert command([*words, "--labels", "classes", *more]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert second["history"][0]["score"] > first["score"] - 0.05  # after one step
+    network = load_network("second.safetensors")
+    assert network.architecture.widths == (8, 8, 16)
+    assert network.card["plan"]["learning_rate"] == 0.0005  # a quarter of the usual
+    assert network.card["started_from"] == hashlib.sha256((place / "first.safetensors").read_bytes()).hexdigest()
+    # Other labels: all but the last layer is taken over.
+    more = ["--labels", "ids", "--task", "instances", "-o", "ids.safetensors", "--start", "first.safetensors"]
+    assert command([*words, *more, "--set", "steps=1", "--set", "check_every=1", "--set", "learning_rate=1e-9"]) == 0
+    found, other = load_network("ids.safetensors"), load_network("first.safetensors")
+    assert (found.representation.name, found.architecture.outputs) == ("boundary", 3)
+    assert np.allclose(found.arrays["down.1.layers.0.0.weight"], other.arrays["down.1.layers.0.0.weight"], atol=1e-6)
+
+
 def test_a_killed_training_goes_on(place):
     words = ["train", "unet", "--images", "images", "--labels", "classes", "-o", "n.safetensors", *FEW]
     words += ["--set", "steps=100000", "--set", "check_every=5"]
@@ -122,6 +143,7 @@ WRONG = [
     (["--images", "images", "--labels", "classes", "--set", "held_out=all"], "held_out is 'all'"),
     (["--images", "images", "--labels", "classes", "--set", "representation=distance"], "outputs 3"),
     (["--images", "images", "--labels", "classes", "--resume"], "no training to go on with"),
+    (["--images", "images", "--labels", "classes", "--start", "images/0.tif"], "0.tif"),
 ]
 
 

@@ -239,11 +239,13 @@ class FeatureBank:
 
     def _flat(self, grid: Grid) -> bool:
         """Whether planes are looked at alone: also where there is but one, as ilastik has it."""
-        single = grid.spatial_shape[0] == 1 and (grid.cut is None or grid.cut[0] == (False, False))
-        return self.planes or len(grid.spatial) == 2 or single
+        if self.planes or len(grid.spatial) == 2:
+            return True
+        return grid.spatial_shape[0] == 1 and (grid.cut is None or grid.cut[0] == (False, False))
 
     def _sizes(self, grid: Grid) -> list[int]:
-        return [FEATURES[feature.name][0 if self._flat(grid) else 1] for feature in self.features]
+        dimensions = 0 if self._flat(grid) else 1
+        return [FEATURES[feature.name][dimensions] for feature in self.features]
 
     def _scales(self, grid: Grid) -> tuple[_Scale, ...]:
         """Return what is done at each scale."""

@@ -135,12 +135,12 @@ class Grid:
     @property
     def spatial(self) -> str:
         """The spatial axes: ``"YX"`` or ``"ZYX"``."""
-        return "".join(a for a in self.axes if a in SPATIAL)
+        return SPATIAL if SPATIAL in self.axes else SPATIAL[1:]
 
     @property
     def spatial_shape(self) -> tuple[int, ...]:
         """Length of each spatial axis."""
-        return tuple(n for a, n in zip(self.axes, self.shape, strict=True) if a in SPATIAL)
+        return self.shape[-len(self.spatial) :]
 
     @property
     def anisotropy(self) -> tuple[float, ...]:

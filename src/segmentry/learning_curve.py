@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segmentry.errors import InputError
 from segmentry.learn.plan import Plan
@@ -75,6 +77,7 @@ def learning_curve(
     shares: Sequence[float] = SHARES,
     *,
     device: str = "auto",
+    start: Mapping[str, NDArray[Any]] | None = None,
     tell: Callable[[int, Mapping[str, Any]], None] = lambda _images, _row: None,
 ) -> tuple[Curve, Trained]:
     """Return the scores of trainings with parts of the images, and the last training.
@@ -85,7 +88,7 @@ def learning_curve(
         What is learned from, and how.
     shares
         Of the images for training, ascending.
-    device
+    device, start
         As for :func:`segmentry.network_training.train_network`.
     tell
         Called with the number of images and a row of the history after each look.
@@ -104,7 +107,8 @@ def learning_curve(
     for size in sizes:
         chosen = sorted(order[:size].tolist())
         part = replace(given, learned=given.learned.only(chosen), places=[given.places[i] for i in chosen])
-        trained = train_network(part, plan, device=device, tell=lambda row, size=size: tell(size, row))  # type: ignore[misc]
+        told = partial(tell, size)
+        trained = train_network(part, plan, device=device, start=start, tell=told)
         scores.append(trained.score)
     assert trained is not None
     return Curve(tuple(sizes), tuple(scores)), trained

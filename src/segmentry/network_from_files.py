@@ -12,24 +12,29 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 import segmentry
 from segmentry.charts import draw_course
 from segmentry.errors import InputError, MissingExtraError, ParameterError, SegmentryError, one_line
 from segmentry.image import Image
 from segmentry.io import read
+from segmentry.learn.architecture import Architecture
 from segmentry.learn.examples import Example, Examples
-from segmentry.learn.network_file import Network, save_network
+from segmentry.learn.network_file import Network, load_network, save_network
 from segmentry.learn.plan import Fingerprint, Plan, planned
 from segmentry.learning_curve import Curve, learning_curve
 from segmentry.network_training import STRICT, Lesson, Trained, lesson, train_network
 from segmentry.result import as_labels
 from segmentry.selection import selected
+from segmentry.trained import file_sha256
 
 __all__ = ["Asked", "examples_of_files", "learn"]
 
 #: What the file of a training that goes on is called, beside the network that it makes.
 TRAINING = ".training"
+#: Share of the usual learning rate, for a network that begins with the weights of another.
+GENTLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ class Asked:
         Parts of the plan, by their names.
     device, licence, seed
         Where it is computed; for the card; of what is left to chance.
+    start
+        Network file to begin with: its weights, and how it sees images.
     """
 
     names: tuple[str, ...] = ()
@@ -63,6 +70,7 @@ class Asked:
     device: str = "auto"
     licence: str = ""
     seed: int = 0
+    start: Path | None = None
 
     def planned(self, examples: Examples, tell: Callable[[str, float], None] | None = None) -> tuple[Lesson, str]:
         """Return what is learned from, and the plan as YAML, with what was found out of the data as a comment."""
@@ -73,7 +81,8 @@ class Asked:
 
     def plan_for(self, found: Fingerprint) -> Plan:
         """Return the plan for data of a fingerprint, with what was changed."""
-        plan = planned(found, self.representation) if self.plan is None else _plan_of(self.plan)
+        begun = None if self.start is None else load_network(self.start)
+        plan = self._rules(found, begun) if self.plan is None else _plan_of(self.plan)
         seed = {"seed": self.seed} if self.plan is None else {}
         changed = plan.changed({**seed, **(self.changes or {})})
         channels, dimensions = changed.architecture.channels, changed.architecture.dimensions
@@ -88,7 +97,34 @@ class Asked:
                 f"{changed.representation} of {len(found.names)} classes needs architecture.outputs {outputs}; "
                 f"the plan has {changed.architecture.outputs}"
             )
+        if begun is not None and changed.architecture != _giving(begun, outputs):
+            raise ParameterError(
+                f"the plan is of a {changed.architecture.title}, and {self.start} of another network, a "
+                f"{begun.architecture.title}: leave the architecture as it is there, or begin without it"
+            )
         return changed
+
+    def _rules(self, found: Fingerprint, begun: Network | None) -> Plan:
+        """Return the plan that rules make, for a network that begins with none or with another."""
+        if begun is None:
+            return planned(found, self.representation)
+        same = self.representation in ("", begun.representation.name) and begun.representation.task == found.task
+        plan = planned(found, begun.representation.name if same else self.representation)
+        outputs = sum(h.channels for h in plan.representing().heads(found.names, found.dimensions))
+        return plan.changed(
+            {
+                "architecture": _giving(begun, outputs).model_dump(mode="json"),
+                "parameters": begun.representation.model_dump(mode="json") if same else {},
+                "scaling": begun.scaling.model_dump(mode="json"),
+                "spacing": begun.spacing,
+                "unit": begun.unit,
+                "learning_rate": GENTLE * plan.learning_rate,
+            }
+        )
+
+    def weights(self) -> Mapping[str, NDArray[Any]]:
+        """Return the weights to begin with."""
+        return {} if self.start is None else load_network(self.start).arrays
 
     def lesson(self, examples: Examples, tell: Callable[[str, float], None] | None = None) -> Lesson:
         """Return what is learned from, and what is held out."""
@@ -104,6 +140,11 @@ class Asked:
         if trained.plan.representing().task == "semantic":
             return "mean Dice of the classes"
         return f"mean average precision at IoU {STRICT[0]:g} to {STRICT[-1]:g}"
+
+
+def _giving(network: Network, outputs: int) -> Architecture:
+    """Return the architecture of a network, with another number of outputs."""
+    return network.architecture.model_copy(update={"outputs": outputs})
 
 
 def _plan_of(path: Path) -> Plan:
@@ -243,16 +284,18 @@ def learn(
     if going.exists() and not resume:
         say(f"{going.name}, a training that was cut off, is replaced; --resume would go on with it")
     given = asked.lesson(examples)
-    plan = asked.plan_for(given.found)
+    plan, start = asked.plan_for(given.found), asked.weights()
     say(_described(given, plan, str(chosen_device(asked.device))))
     graph = graph_of(build(plan.architecture), plan.architecture)
     growth: Curve | None = None
     if curve:
         if resume:
             raise ParameterError("a curve of several trainings can't be gone on with: leave out --resume or --curve")
-        growth, trained = learning_curve(given, plan, device=asked.device, tell=lambda _, row: tell(row))
+        growth, trained = learning_curve(given, plan, device=asked.device, start=start, tell=lambda _, row: tell(row))
     else:
-        trained = train_network(given, plan, device=asked.device, checkpoint=going, resume=resume, tell=tell)
+        trained = train_network(
+            given, plan, device=asked.device, start=start, checkpoint=going, resume=resume, tell=tell
+        )
     chosen = {name: getattr(trained.representation, name) for name in trained.representation.tunable}
     changed = [f"{name} {value:g}" for name, value in chosen.items() if value != getattr(plan.representing(), name)]
     if changed:
@@ -292,6 +335,7 @@ def _network(trained: Trained, graph: bytes, asked: Asked) -> Network:
         "metric": Asked.what(trained),
         "score": trained.score,
         "steps": int(best["step"]),
+        **({"started_from": file_sha256(asked.start)} if asked.start else {}),
         "plan": plan.model_dump(mode="json"),
         "versions": {
             "segmentry": segmentry.__version__,

@@ -152,6 +152,7 @@ def train_network(
     plan: Plan | None = None,
     *,
     device: str = "auto",
+    start: Mapping[str, NDArray[Any]] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     tell: Callable[[Mapping[str, Any]], None] = lambda _: None,
@@ -166,6 +167,8 @@ def train_network(
         How; what the rules say for ``None``.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    start
+        Weights of another network to begin with, as far as they fit.
     checkpoint
         File that holds the whole of the training after each look at what is held out.
     resume
@@ -195,7 +198,7 @@ def train_network(
         return _score(maps(scores), representation, given.found)
 
     place = chosen_device(device)
-    fitting = Fitting(plan, heads, representation, patches, judge, place)
+    fitting = Fitting(plan, heads, representation, patches, judge, place, start or {})
     if resume:
         if checkpoint is None:
             raise InputError("there is no file to go on from")

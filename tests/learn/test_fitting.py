@@ -183,6 +183,31 @@ def test_crops_lie_anywhere_in_the_image():
     assert drawn == {(y, 24) for y in (23, 24, 25)}
 
 
+def test_what_a_crop_is_drawn_for_lies_anywhere_in_it():
+    """Were it in the middle, a network would learn that the middle is what it looks for."""
+    pixel = (20, 9)
+    patches = Patches(examples(1), [{1: np.array([pixel])}], 1.0, Scaling())
+    for patch in ((16, 16), (7, 12)):
+        drawn = [patches.draw(np.random.default_rng(i), patch).centre for i in range(400)]
+        found = np.array(pixel) - drawn + np.array(patch) // 2
+        assert (found >= 0).all()
+        assert (found < patch).all()
+        for axis, length in enumerate(patch):
+            # Near the edge of the image the crop does not leave it: column 9 is never far to the right in it.
+            most = min(length, pixel[axis] + 1)
+            assert len(np.unique(found[:, axis])) == most
+    # A crop as large as the image is the image.
+    assert patches.draw(np.random.default_rng(0), (48, 48)).centre == (24, 24)
+
+
+def test_a_class_that_few_images_have_is_drawn_often():
+    at = np.array([[5, 5]])
+    places = [{0: at, 1: at} for _ in range(15)] + [{0: at, 2: at}]
+    patches = Patches(examples(16), places, 1.0, Scaling())
+    drawn = [patches.draw(np.random.default_rng(i), (8, 8)).number for i in range(500)]
+    assert 0.15 < drawn.count(15) / 500 < 0.26  # 1 of 1 + sqrt(15), not 1 of 16
+
+
 def test_a_device_that_is_not_there_is_refused_with_what_is():
     assert chosen_device("cpu").type == "cpu"
     with pytest.raises(ParameterError, match="none of auto"):

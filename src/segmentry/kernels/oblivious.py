@@ -17,6 +17,8 @@ __all__ = ["grow_trees", "packed_tables", "predict_trees"]
 
 #: So many pixels go through all trees before the next, so that their features stay in the cache.
 BLOCK = 512
+#: Levels whose questions are answered in one go, by :func:`_answer`.
+TOGETHER = 6
 LANES = 3
 WIDTH = 21
 _MASK = np.uint64((1 << WIDTH) - 1)
@@ -73,6 +75,10 @@ def predict_trees(
     n_features, n = features.shape
     n_trees, depth = chosen.shape
     groups = packed.shape[1]
+    # Questions that are lacking are those that nothing answers with yes.
+    asked = np.zeros((n_trees, max(depth, TOGETHER)), np.int32)
+    limits = np.full(asked.shape, np.inf, np.float32)
+    asked[:, :depth], limits[:, :depth] = chosen, thresholds
     # The last block is worked on whole, and as much of it is written as there are pixels.
     block = np.zeros((n_features, BLOCK), np.float32)
     at = np.empty(BLOCK, np.int32)
@@ -84,8 +90,8 @@ def predict_trees(
             block[f, :count] = features[f, start : start + count]
         total[:] = 0
         for t in range(n_trees):
-            at[:] = 0
-            for d in range(depth):
+            _answer(block, asked[t], limits[t], at)
+            for d in range(TOGETHER, depth):
                 values, threshold, bit = block[chosen[t, d]], thresholds[t, d], np.int32(1 << d)
                 for p in range(BLOCK):
                     at[p] |= bit if values[p] > threshold else np.int32(0)
@@ -101,6 +107,25 @@ def predict_trees(
         for c in range(scores.shape[0]):
             for p in range(count):
                 out[c, start + p] = scores[c, p]
+
+
+@compiled
+def _answer(
+    values: NDArray[np.float32], asked: NDArray[np.int32], limits: NDArray[np.float32], at: NDArray[np.int32]
+) -> None:
+    """Write the answers of the first six levels as bits."""
+    one, two, three = values[asked[0]], values[asked[1]], values[asked[2]]
+    four, five, six = values[asked[3]], values[asked[4]], values[asked[5]]
+    a, b, c, d, e, f = limits[0], limits[1], limits[2], limits[3], limits[4], limits[5]
+    no = np.int32(0)
+    for p in range(at.size):
+        bits = np.int32(1) if one[p] > a else no
+        bits |= np.int32(2) if two[p] > b else no
+        bits |= np.int32(4) if three[p] > c else no
+        bits |= np.int32(8) if four[p] > d else no
+        bits |= np.int32(16) if five[p] > e else no
+        bits |= np.int32(32) if six[p] > f else no
+        at[p] = bits
 
 
 @compiled

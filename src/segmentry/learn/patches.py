@@ -27,15 +27,15 @@ class Place(NamedTuple):
 
 
 class Patches:
-    """Crops of examples, of which a share is centred on pixels of a class other than the first.
+    """Crops of examples, of which a share holds a pixel of a class other than the first that was drawn for it.
 
     Parameters
     ----------
     examples, places
         What is learned from, and where pixels of each class lie in it.
     foreground
-        Share of the crops that are centred on a pixel of a class other than background: of any that the image has, as
-        often as of any other.
+        Share of the crops that hold a pixel of a class other than background for certain. The class is drawn first, by
+        the root of the number of images that have it, so that one that few images have is seen often.
     scaling
         Of the intensities.
     """
@@ -44,15 +44,23 @@ class Patches:
         self._examples, self._places = examples, places
         self._foreground, self._scaling = foreground, scaling
         self._scales: dict[int, Scale] = {}
-        self._with = [i for i, known in enumerate(places) if any(k > 0 and len(at) for k, at in known.items())]
+        kinds = sorted({kind for known in places for kind, at in known.items() if kind > 0 and len(at)})
+        self._having = [(kind, [i for i, known in enumerate(places) if len(known.get(kind, ()))]) for kind in kinds]
+        shares = np.sqrt([len(images) for _, images in self._having])
+        self._shares = shares / shares.sum()
 
     def draw(self, rng: np.random.Generator, patch: Sequence[int]) -> Place:
         """Return where a crop of some shape lies, at random."""
-        wanted = self._with if self._with and rng.random() < self._foreground else range(len(self._examples))
-        number = wanted[int(rng.integers(len(wanted)))]
-        grid = self._examples[number].image.grid
-        inside = wanted is self._with
-        centre = self._of_class(number, rng) if inside else _anywhere(grid.spatial_shape, patch, rng)
+        if self._having and rng.random() < self._foreground:
+            kind, having = self._having[int(rng.choice(len(self._having), p=self._shares))]
+            number = having[int(rng.integers(len(having)))]
+            grid, known = self._examples[number].image.grid, self._places[number][kind]
+            pixel = known[int(rng.integers(len(known)))]
+            centre = _around(np.asarray(pixel, np.int64), grid.spatial_shape, patch, rng)
+        else:
+            number = int(rng.integers(len(self._examples)))
+            grid = self._examples[number].image.grid
+            centre = _anywhere(grid.spatial_shape, patch, rng)
         return Place(number, tuple(int(c) for c in centre), grid.anisotropy)
 
     def read(self, place: Place, shape: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -68,11 +76,18 @@ class Patches:
         pixels, labels = crop(example, start, shape)
         return self._scaling.applied(pixels, scale), labels
 
-    def _of_class(self, number: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Return the place of a pixel of any class but the background."""
-        known = {k: at for k, at in self._places[number].items() if k > 0 and len(at)}
-        at = known[list(known)[int(rng.integers(len(known)))]]
-        return np.asarray(at[int(rng.integers(len(at)))], np.int64)
+
+def _around(
+    pixel: NDArray[np.int64], lengths: Sequence[int], patch: Sequence[int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the centre of a patch that holds a pixel anywhere, and lies in an image as far as it fits.
+
+    Were the pixel always in its middle, a network would learn that the middle is what it looks for.
+    """
+    sides, shape = np.array(patch), np.array(lengths)
+    moved = pixel + rng.integers(-((sides - 1) // 2), sides // 2, endpoint=True)
+    first = np.minimum(sides // 2, shape // 2)
+    return np.asarray(np.clip(moved, first, first + np.maximum(shape - sides, 0)))
 
 
 def _anywhere(lengths: Sequence[int], patch: Sequence[int], rng: np.random.Generator) -> NDArray[np.int64]:

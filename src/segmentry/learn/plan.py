@@ -107,7 +107,7 @@ class Plan(BaseModel):
         description="Weights are averaged over the steps, each step's share being one less this.",
     )
     foreground: Ratio = Field(
-        default=0.67, description="Share of the crops that are centred on a class other than background."
+        default=0.67, description="Share of the crops that hold a class other than background for certain."
     )
     held_out: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the images that are held out for validation."

@@ -23,6 +23,7 @@ def unet(
     task: Literal["semantic", "instances"] | None = None,
     unlabelled: int | None = None,
     representation: str = "",
+    start: Path | None = None,
     plan: Path | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     plan_only: Annotated[bool, Parameter(negative="")] = False,
@@ -59,6 +60,8 @@ def unet(
         Label of pixels that nobody told anything of. With 0, the class 1 is the background, as it is for strokes.
     representation
         What is learned: `classes`, `boundary` or `distance`; chosen by the labels when nothing is said.
+    start
+        Network to begin with, which fewer images and steps then adapt: its weights, and how it sees images.
     plan
         YAML file that says how, as --plan-only prints it.
     set
@@ -85,7 +88,16 @@ def unet(
 
     check_target(out, overwrite or plan_only)
     asked = Asked(
-        listed(classes), task, unlabelled, representation, plan, pairs_of("--set", set_ or ()), device, licence, seed
+        listed(classes),
+        task,
+        unlabelled,
+        representation,
+        plan,
+        pairs_of("--set", set_ or ()),
+        device,
+        licence,
+        seed,
+        start,
     )
     examples = examples_of_files(images, labels, channel, unlabelled)
     if plan_only:

@@ -23,6 +23,7 @@ from segmentry.learn.architecture import Architecture
 from segmentry.learn.networks.augmentation import augmented, movement
 from segmentry.learn.networks.build import build
 from segmentry.learn.networks.checkpoint import load_checkpoint, save_checkpoint
+from segmentry.learn.networks.memory import keep_memory
 from segmentry.learn.networks.objective import Objective
 from segmentry.learn.networks.pixel_network import PixelNetwork
 from segmentry.learn.patches import Patches
@@ -77,6 +78,8 @@ class Fitting:
         Tells how good a network is on what was held out.
     device
         Where it is computed.
+    start
+        Weights to begin with; those that the network has none of, or of another shape, begin by chance.
     """
 
     plan: Plan
@@ -85,10 +88,12 @@ class Fitting:
     patches: Patches
     judge: Judge
     device: torch.device = field(default_factory=chosen_device)
+    start: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         plan = self.plan
-        self.network = build(plan.architecture, plan.seed).to(self.device)
+        keep_memory()
+        self.network = _begun(build(plan.architecture, plan.seed), self.start).to(self.device)
         self._format = torch.channels_last if plan.architecture.dimensions == 2 else torch.contiguous_format
         _laid_out(self.network, self._format)
         self.average = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
@@ -251,6 +256,15 @@ class Fitting:
                 classes = wanted[name].numpy()
                 np.add(known, np.bincount(classes[classes >= 0], minlength=len(known)), out=known)
         return {name: counts.tolist() for name, counts in found.items()}
+
+
+def _begun(network: PixelNetwork, start: Mapping[str, NDArray[Any]]) -> PixelNetwork:
+    """Return a network with those of some weights that fit it."""
+    own = network.state_dict()
+    for name, value in own.items():
+        if name in start and start[name].shape == tuple(value.shape):
+            value.copy_(torch.from_numpy(np.array(start[name])))
+    return network
 
 
 def _laid_out(network: PixelNetwork, layout: torch.memory_format) -> PixelNetwork:
