@@ -114,6 +114,30 @@ def test_a_network_begins_with_another(place, capsys):
     assert np.allclose(found.arrays["down.1.layers.0.0.weight"], other.arrays["down.1.layers.0.0.weight"], atol=1e-6)
 
 
+def test_a_network_runs_in_8_bit_if_its_score_keeps(place, capsys):
+    pytest.importorskip("openvino")
+    labelled = ["--images", "images", "--labels", "classes"]
+    assert command(["train", "unet", *labelled, "-o", "n.safetensors", *FEW]) == 0
+    ready = ["weights", "int8", "n.safetensors", *labelled, "-o", "fast.safetensors"]
+    capsys.readouterr()
+    assert command([*ready, "--most-lost", "-0.9"]) == 1
+    assert "--most-lost allows more" in capsys.readouterr().err
+    assert not (place / "fast.safetensors").exists()
+    assert command([*ready, "--most-lost", "0.02"]) == 0
+    assert "in 8 bit" in capsys.readouterr().err
+    card = load_network("fast.safetensors").card["int8"]
+    assert card["images"] == 4
+    assert card["score"] > card["score_in_float32"] - 0.02
+    for precision in ("float32", "int8"):
+        words = ["segment", "images/0.tif", "-o", precision, "--method", "unet", "--set", "model=fast.safetensors"]
+        assert command([*words, "--set", f"precision={precision}"]) == 0
+    exact, fast = (np.asarray(read_labels(f"{one}/0/labels.ome.tif").labels) > 0 for one in ("float32", "int8"))
+    assert (exact != fast).mean() < 0.02
+    # Labels of another kind are told.
+    assert command([*ready[:4], "images", "--labels", "ids", "-o", "other.safetensors"]) == 1
+    assert "the network tells 2 classes" in capsys.readouterr().err
+
+
 def test_a_killed_training_goes_on(place):
     words = ["train", "unet", "--images", "images", "--labels", "classes", "-o", "n.safetensors", *FEW]
     words += ["--set", "steps=100000", "--set", "check_every=5"]

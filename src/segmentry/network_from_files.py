@@ -24,7 +24,8 @@ from segmentry.learn.examples import Example, Examples
 from segmentry.learn.network_file import Network, load_network, save_network
 from segmentry.learn.plan import Fingerprint, Plan, planned
 from segmentry.learning_curve import Curve, learning_curve
-from segmentry.network_training import STRICT, Lesson, Trained, lesson, train_network
+from segmentry.network_scores import STRICT
+from segmentry.network_training import Lesson, Trained, lesson, train_network
 from segmentry.result import as_labels
 from segmentry.selection import selected
 from segmentry.trained import file_sha256

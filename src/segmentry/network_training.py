@@ -7,38 +7,28 @@ decides which weights are kept, and when training ends.
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError
-from segmentry.image import Grid
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import Places, fingerprint
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Fingerprint, Plan, planned
 from segmentry.learn.prediction import Predictor, Scores
-from segmentry.learn.representation import UNLABELLED, Representation
-from segmentry.metrics import match_objects
-from segmentry.overview import Overview
-from segmentry.resampling import Nearest, at_spacing, shape_at
-from segmentry.result import Instances, Semantic
+from segmentry.learn.representation import Representation
+from segmentry.network_scores import Judged, maps_of, resampled, score
+from segmentry.resampling import shape_at
 
 __all__ = ["Lesson", "Trained", "lesson", "train_network", "tuned"]
 
-#: IoU at which objects are matched, for the score that a network is judged by.
-STRICT = (0.5, 0.6, 0.7, 0.8, 0.9)
-#: Images held out that are judged at each look.
-JUDGED = 32
 #: A parameter is changed where the score grows by more.
 LEAST_GAIN = 1e-3
-#: Maps of an example, its labels, and its grid.
-Judged: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64], Grid]
 #: Longest tile for looks at what is held out, by the number of dimensions.
 TILE = {2: 512, 3: 96}
 
@@ -186,16 +176,16 @@ def train_network(
     plan = plan or planned(given.found)
     representation = plan.representing()
     heads = representation.heads(given.found.names, given.found.dimensions)
-    learned, held = _at_spacing(given.learned, plan), _at_spacing(given.held, plan)
+    learned, held = resampled(given.learned, plan), resampled(given.held, plan)
     patches = Patches(learned, _moved(given, plan), plan.foreground, plan.scaling)
 
     tile = tuple(max(TILE[len(plan.patch)], n) for n in plan.patch)
 
     def maps(scores: Scores) -> Iterator[Judged]:
-        return _maps(Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple), held)
+        return maps_of(Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple), held)
 
     def judge(scores: Scores) -> float:
-        return _score(maps(scores), representation, given.found)
+        return score(maps(scores), representation, given.found.names)
 
     place = chosen_device(device)
     fitting = Fitting(plan, heads, representation, patches, judge, place, start or {})
@@ -205,22 +195,9 @@ def train_network(
         fitting.resume(checkpoint)
     weights = fitting.run(checkpoint, tell)
     told = list(maps(scores_of(plan.architecture, weights, place))) if representation.tunable else []
-    best, score = tuned(told, representation, given.found, max(float(row["score"]) for row in fitting.history))
-    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, score)
-
-
-def _at_spacing(examples: Examples, plan: Plan) -> Examples:
-    """Return examples at the pixel size of a plan, resampled when they are read."""
-    if plan.spacing is None:
-        return examples
-    return Examples(examples.names, lambda i: _resampled(examples[i], plan))
-
-
-def _resampled(example: Example, plan: Plan) -> Example:
-    image = at_spacing(example.image, plan.spacing, plan.unit).load()
-    shape = image.grid.spatial_shape
-    labels = Nearest(example.labels, shape)[tuple(slice(0, n) for n in shape)]
-    return Example(image, labels, example.unlabelled)
+    before = max(float(row["score"]) for row in fitting.history)
+    best, after = tuned(told, representation, given.found, before)
+    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, after)
 
 
 def _moved(given: Lesson, plan: Plan) -> Places:
@@ -235,33 +212,8 @@ def _moved(given: Lesson, plan: Plan) -> Places:
     return found
 
 
-def _maps(predictor: Predictor, held: Examples) -> Iterator[Judged]:
-    """Yield what a network says of each example held out, and what is true."""
-    for i in range(min(len(held), JUDGED)):
-        example = held[i]
-        grid = example.image.grid.without("C")
-        into = np.zeros((predictor.outputs, *grid.shape), np.float32)
-        predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), into)
-        yield into, example.told((slice(None),) * len(grid.shape)), grid
-
-
-def _score(maps: Iterable[Judged], representation: Representation, found: Fingerprint) -> float:
-    """Return how good maps are: the mean Dice of the classes, or the mean average precision of the objects."""
-    dice = np.zeros((len(found.names), 2))
-    hits = np.zeros((len(STRICT), 2))
-    for one, truth, grid in maps:
-        result = representation.decode(one, grid, found.names)
-        if isinstance(result, Semantic):
-            dice += _overlaps(np.asarray(result.classes), truth, len(found.names))
-        else:
-            hits += _hits(result, truth, grid)
-    with np.errstate(invalid="ignore"):
-        score = np.nanmean(dice[1:, 0] / dice[1:, 1]) if dice.any() else np.nanmean(hits[:, 0] / hits[:, 1])
-    return 0.0 if math.isnan(score) else float(score)
-
-
 def tuned(
-    maps: Sequence[Judged], representation: Representation, found: Fingerprint, score: float
+    maps: Sequence[Judged], representation: Representation, found: Fingerprint, before: float
 ) -> tuple[Representation, float]:
     """Return a representation with the parameters that do best on maps, changed one after the other, and their score.
 
@@ -269,7 +221,7 @@ def tuned(
     ----------
     maps
         What a network says of images, the labels that are true, and their grids.
-    representation, score
+    representation, before
         As it is, and how good it is.
     found
         What the data are like.
@@ -277,23 +229,7 @@ def tuned(
     for name, values in representation.tunable.items() if maps else ():
         for value in values:
             other = representation.model_copy(update={name: value})
-            better = _score(maps, other, found)
-            if better > score + LEAST_GAIN:
-                representation, score = other, better
-    return representation, score
-
-
-def _overlaps(classes: NDArray[Any], truth: NDArray[np.int64], count: int) -> NDArray[np.float64]:
-    """Return, for each class, twice the pixels that it is rightly told for, and those that it is told or true for."""
-    told = truth != UNLABELLED
-    table = np.bincount(truth[told] * count + classes[told], minlength=count * count).reshape(count, count)
-    return np.stack([2.0 * np.diag(table), table.sum(axis=0) + table.sum(axis=1)], axis=1)
-
-
-def _hits(result: Instances, truth: NDArray[np.int64], grid: Grid) -> NDArray[np.float64]:
-    """Return how many objects match at each overlap, and how many there are, matched or not."""
-    labels = np.where(truth == UNLABELLED, 0, np.asarray(result.labels[...])).astype(np.uint32)
-    mine = Instances.from_labels(labels, grid)
-    matching = match_objects(mine, Instances.from_labels(np.maximum(truth, 0), grid))
-    found = np.array([float(len(matching.matched(t))) for t in STRICT])
-    return np.stack([found, matching.n_predicted + matching.n_true - found], axis=1)
+            better = score(maps, other, found.names)
+            if better > before + LEAST_GAIN:
+                representation, before = other, better
+    return representation, before

@@ -1,7 +1,7 @@
 """What runs a network: torch, ONNX Runtime or OpenVINO, behind one call, with the same scores.
 
-All compute in float32. The scores of two engines differ by less than 1e-4 of the largest score, because they add the
-same numbers in another order; each gives the same scores again for the same input.
+All compute in float32, unless 8 bit are asked for. The scores of two engines differ by less than 1e-4 of the largest
+score, because they add the same numbers in another order; each gives the same scores again for the same input.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from segmentry.errors import (
     nearest,
     one_line,
 )
+from segmentry.learn.int8 import Ranges, in_int8
 from segmentry.learn.network_file import Network
 from segmentry.learn.onnx_graph import read_graph, with_weights
 from segmentry.tiling import thread_count
@@ -70,7 +71,13 @@ class Runnable(Protocol):
         """What the lengths of an image must be multiples of, per axis."""
 
 
-def engine(network: Runnable, name: str = "auto", device: str = "auto", threads: int | None = None) -> Engine:
+def engine(
+    network: Runnable,
+    name: str = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+    precision: Literal["float32", "int8"] = "float32",
+) -> Engine:
     """Return a network made ready to run.
 
     Parameters
@@ -82,6 +89,8 @@ def engine(network: Runnable, name: str = "auto", device: str = "auto", threads:
         ``cpu``, ``cuda`` (a GPU), ``cuda:1`` (the second GPU), or ``auto``.
     threads
         How many compute on a CPU; as many as ``SEGMENTRY_NUM_THREADS`` says or there are processors when not given.
+    precision
+        ``int8``: convolutions in 8 bit, by OpenVINO; the network must have been made ready for it.
 
     Raises
     ------
@@ -99,6 +108,8 @@ def engine(network: Runnable, name: str = "auto", device: str = "auto", threads:
     if threads is not None and threads < 1:
         raise ParameterError(f"threads is {threads}: it must be 1 or more")
     threads = threads or thread_count()
+    if precision == "int8":
+        return _in_int8(network, name, device, threads)
     place = _place(network, name, device)
     if place != "cpu":
         return _Torch(network, place, threads)
@@ -110,6 +121,18 @@ def engine(network: Runnable, name: str = "auto", device: str = "auto", threads:
     if not network.graph:
         raise InputError(f"the network has no graph, so that {_WORDS[name]} can't run it; torch can")
     return _OpenVino(network, threads) if name == "openvino" else _OnnxRuntime(network, threads)
+
+
+def _in_int8(network: Runnable, name: str, device: str, threads: int) -> Engine:
+    if name not in ("auto", "openvino") or device.startswith("cuda"):
+        raise ParameterError("precision int8 needs the engine openvino, on the CPU: leave out engine and device")
+    _require("openvino")
+    if not isinstance(network, Network) or not network.ranges or not network.graph:
+        raise ParameterError(
+            "the network was not made ready for precision int8: segmentry weights int8 NETWORK --images IMAGES --labels"
+            " LABELS -o FASTER does it"
+        )
+    return _OpenVino(network, threads, network.ranges)
 
 
 def _place(network: Runnable, name: str, device: str) -> str:
@@ -222,10 +245,10 @@ class _OnnxRuntime(_Base):
 class _OpenVino(_Base):
     name = "openvino"
 
-    def __init__(self, network: Runnable, threads: int) -> None:
+    def __init__(self, network: Runnable, threads: int, ranges: Ranges | None = None) -> None:
         import openvino
 
-        super().__init__(network, _processors(threads))
+        super().__init__(network, _processors(threads) + (" in int8" if ranges else ""))
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -236,6 +259,8 @@ class _OpenVino(_Base):
         with _told(f"{self.device}, can't take the network"):
             core = openvino.Core()
             model = core.read_model(with_weights(network.graph, network.arrays))
+            if ranges:
+                in_int8(model, ranges)
             self._compiled = core.compile_model(model, "CPU", settings)
             self._request = self._compiled.create_infer_request()
         self._lock = Lock()

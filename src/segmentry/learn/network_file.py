@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from segmentry.errors import InputError
 from segmentry.learn.architecture import Architecture
+from segmentry.learn.int8 import Ranges
 from segmentry.learn.onnx_graph import read_graph
 from segmentry.learn.representation import Representation, representations
 from segmentry.learn.safe_file import checked_content, is_line, read_safely, refusing, shortened, write_safely
@@ -30,8 +31,8 @@ __all__ = ["FORMAT", "Network", "load_network", "save_network"]
 
 FORMAT = 1
 _KIND = "network"
-#: Name of the array that is the graph; no weight has such a name.
-_GRAPH = "graph.onnx"
+#: Name of the array that is the graph, and start of those of the ranges; no weight has such names.
+_GRAPH, _RANGE = "graph.onnx", "range/"
 #: Bytes of a graph without weights, and pixels of a tile along an axis.
 _MOST_GRAPH, _LONGEST_TILE = 2**24, 2**16
 _PARTS: dict[str, Any] = {
@@ -77,6 +78,9 @@ class Network:
         Its weights, float32, by the names that :func:`segmentry.learn.weights.expected_weights` gives.
     graph
         What it computes, in the ONNX format, without the weights; empty where torch alone can run it.
+    ranges
+        Least and greatest number that comes into convolutions, by the names of their weights; none: it was not made
+        ready for 8 bit.
     """
 
     architecture: Architecture
@@ -90,6 +94,7 @@ class Network:
     card: Mapping[str, Any] = field(repr=False)
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
     graph: bytes = field(default=b"", repr=False)
+    ranges: Ranges = field(default_factory=dict, repr=False)
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -100,6 +105,7 @@ class Network:
         self._check_words()
         self._check_lengths()
         check_weights(self.arrays, self.architecture)
+        self._check_ranges()
         if self.graph:
             self._check_graph()
 
@@ -136,6 +142,13 @@ class Network:
         for lengths in (self.tile, self.spacing or self.tile):
             if len(lengths) != plan.dimensions:
                 raise InputError(f"tile and spacing need a number for each of {plan.dimensions} axes; got {lengths}")
+
+    def _check_ranges(self) -> None:
+        for name, (low, high) in self.ranges.items():
+            if name not in self.arrays or self.arrays[name].ndim != self.architecture.dimensions + 2:
+                raise InputError(f"a range is given for {shortened(name)}, which is no weight of a convolution")
+            if not (math.isfinite(low) and math.isfinite(high) and low <= 0 <= high):
+                raise InputError(f"the range of {name} must hold 0 and be finite; it is {low:g} to {high:g}")
 
     def _check_graph(self) -> None:
         if len(self.graph) > _MOST_GRAPH:
@@ -176,6 +189,7 @@ def save_network(path: str | os.PathLike[str], network: Network, overwrite: bool
     arrays = dict(network.arrays)
     if network.graph:
         arrays[_GRAPH] = np.frombuffer(network.graph, np.uint8)
+    arrays |= {_RANGE + name: np.array(ends, np.float32) for name, ends in network.ranges.items()}
     return write_safely(path, said, arrays, _KIND, overwrite)
 
 
@@ -199,6 +213,9 @@ def _network(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
     graph = arrays.pop(_GRAPH, np.zeros(0, np.uint8))
     if graph.dtype != np.uint8 or graph.ndim != 1:
         raise InputError("its graph is no row of bytes")
+    ranges = {name.removeprefix(_RANGE): arrays.pop(name) for name in list(arrays) if name.startswith(_RANGE)}
+    if any(ends.dtype != np.float32 or ends.shape != (2,) for ends in ranges.values()):
+        raise InputError("a range is not two numbers")
     known = representations()
     if said["representation"] not in known:
         raise InputError(
@@ -216,6 +233,7 @@ def _network(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
         card=said["card"],
         arrays=arrays,
         graph=graph.tobytes(),
+        ranges={name: (float(ends[0]), float(ends[1])) for name, ends in ranges.items()},
     )
 
 
