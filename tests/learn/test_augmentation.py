@@ -4,7 +4,7 @@ from scipy import ndimage
 from skimage import data
 
 from segmentry.errors import InputError, ParameterError
-from segmentry.learn.augmentation import Augmentation, movement, moving, rotations, window
+from segmentry.learn.augmentation import Augmentation, movement, moving, rotations
 
 torch = pytest.importorskip("torch")
 augmented = pytest.importorskip("segmentry.learn.networks.augmentation").augmented
@@ -37,6 +37,12 @@ def middle(array, shape):
     return array[
         (..., *(slice((n - m) // 2, (n - m) // 2 + m) for n, m in zip(array.shape[-len(shape) :], shape, strict=True)))
     ]
+
+
+def window(augmentation, patch, spacing):
+    """Return how large a crop the widest of many movements needs."""
+    drawn = (movement(augmentation, patch, spacing, chance(seed)) for seed in range(60))
+    return tuple(np.max([move.window for move in drawn], axis=0).tolist())
 
 
 def coins(size):
@@ -117,11 +123,9 @@ def test_labels_move_with_the_image(patch, spacing, axis):
 @pytest.mark.parametrize(("patch", "spacing"), CASES)
 @pytest.mark.parametrize("augmentation", [Augmentation.microscopy(), everything(), everything(elastic=(0.4, 0.4))])
 def test_a_window_holds_all_that_is_needed(patch, spacing, augmentation):
-    largest = window(augmentation, patch, list(spacing))
-    assert all(n >= m and (n - m) % 2 == 0 for n, m in zip(largest, patch, strict=True))
     for seed in range(40):
         move = movement(augmentation, patch, spacing, chance(seed))
-        assert all(m <= n <= most for m, n, most in zip(patch, move.window, largest, strict=True))
+        assert all(n >= m and (n - m) % 2 == 0 for n, m in zip(move.window, patch, strict=True))
         labels = np.zeros(move.window, int)
         _, marks = augmented(np.zeros((1, *labels.shape)), labels, patch, spacing, augmentation, chance(seed), move)
         assert (marks == 0).all()
@@ -135,7 +139,8 @@ def test_a_window_is_no_larger_than_needed():
     assert size((101, 11), rotation_probability=1, angle=(90, 90)) == (101, 101)
     assert size((101, 51), scale_probability=1, scale=(0.5, 0.5)) == (201, 101)
     assert size((101, 51), scale_probability=1, scale=(2, 2)) == (101, 51)
-    assert size((51, 51), elastic_probability=1, elastic=(0, 0.25), elastic_distance=20) == (61, 61)
+    bent = size((51, 51), elastic_probability=1, elastic=(0, 0.25), elastic_distance=20)
+    assert all(55 <= n <= 61 for n in bent)  # points move by 5 pixels at most
     assert window(spatial(), (5, 51, 51), (4, 1, 1))[0] == 5
     labels = np.zeros((139, 139), int)
     turn = none(rotation_probability=1, angle=(45, 45))

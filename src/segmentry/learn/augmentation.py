@@ -7,11 +7,9 @@ doi:10.1006/gmod.2000.0531).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -21,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from segmentry.errors import InputError, ParameterError
 from segmentry.parameters import explained
 
-__all__ = ["Augmentation", "Movement", "factors", "movement", "moving", "rotations", "window"]
+__all__ = ["Augmentation", "Movement", "factors", "movement", "moving", "rotations"]
 
 #: A volume whose planes lie further apart than this many pixels is moved within its planes only.
 COARSE = 3.0
@@ -209,11 +207,6 @@ def movement(
     return Movement(patch, matrix, bent) if turns or scales or bends else Movement(patch)
 
 
-def window(augmentation: Augmentation, patch: Sequence[int], spacing: Sequence[float] | None) -> tuple[int, ...]:
-    """Return how large a crop the widest :class:`Movement` needs that can be drawn."""
-    return _window(augmentation, *_given(patch, spacing))
-
-
 def factors(limits: tuple[float, float], count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw numbers between limits, as often by half as by twice."""
     return np.exp(rng.uniform(math.log(limits[0]), math.log(limits[1]), count))
@@ -226,25 +219,6 @@ def _given(patch: Sequence[int], spacing: Sequence[float] | None) -> tuple[tuple
             f"a patch of shape {tuple(patch)} and a spacing of {steps} don't fit: expected two or three axes"
         )
     return tuple(int(n) for n in patch), steps
-
-
-@lru_cache(maxsize=64)
-def _window(augmentation: Augmentation, patch: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
-    axes = moving(spacing)
-    steps = np.array(spacing[-axes:], np.float64)
-    reach = needed = (np.array(patch[-axes:]) - 1) / 2
-    if augmentation.rotation_probability:
-        (low, high), count = (augmentation.angle, 1) if axes == 2 else (augmentation.tilt, 3)
-        angles = np.linspace(low, high, math.ceil((high - low) / 10) + 1)
-        turned = np.abs(rotations(np.array(list(itertools.product(angles, repeat=count)))))
-        between = math.cos(math.radians((high - low) / max(len(angles) - 1, 1) / 2))
-        needed = (turned @ (reach * steps)).max(axis=0) / steps / between**count
-    if augmentation.scale_probability:
-        needed = needed / augmentation.scale[0]
-    needed = np.maximum(needed, reach)
-    if augmentation.elastic_probability:
-        needed = needed + augmentation.elastic[1] * augmentation.elastic_distance * steps.min() / steps
-    return _grown(patch, needed)
 
 
 def _grown(patch: tuple[int, ...], needed: NDArray[np.float64]) -> tuple[int, ...]:

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from segmentry.errors import InputError
-from segmentry.learn.augmentation import Augmentation, Movement, factors, movement, moving, window
+from segmentry.learn.augmentation import Augmentation, Movement, factors, movement, moving
 from segmentry.learn.representation import UNLABELLED
 
-__all__ = ["augmented", "movement", "window"]
+__all__ = ["augmented", "movement"]
 
 
 def augmented(
@@ -30,7 +30,7 @@ def augmented(
     """Return a patch from the middle of a window, varied at random: float32 intensities and int64 labels.
 
     Intensities are interpolated linearly, labels are those of the nearest pixel. Beyond the window the image is
-    reflected and labels are -1; a window as large as :func:`window` says has all that is needed.
+    reflected and labels are -1; a window as large as that of the :class:`Movement` has all that is needed.
 
     Parameters
     ----------
