@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -126,6 +125,7 @@ class FeatureBank:
     features: tuple[Feature, ...] = DEFAULT_FEATURES
     planes: bool = False
     spacing_aware: bool = False
+    _known: dict[Any, tuple[_Scale, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.features or len(set(self.features)) < len(self.features):
@@ -251,7 +251,10 @@ class FeatureBank:
         """Return what is done at each scale."""
         units = grid.anisotropy if self.spacing_aware else (1.0,) * len(grid.spatial)
         units = (1.0,) * (3 - len(units)) + units
-        return _scales(self.features, tuple(self._sizes(grid)), self._flat(grid), units, grid.length("C"))
+        key = self._flat(grid), units, grid.length("C")
+        if key not in self._known:
+            self._known[key] = _scales(self.features, self._sizes(grid), *key)
+        return self._known[key]
 
     def _checked(self, pixels: NDArray[Any], grid: Grid, region: Region | None) -> Region:
         """Return the region as slices from start to stop; whole where there is none."""
@@ -320,9 +323,8 @@ class _Work:
                     volume_features(smooth, (planes, rows, width), room, scale.weights, where, at, out)
 
 
-@lru_cache(maxsize=16)
 def _scales(
-    features: tuple[Feature, ...], sizes: tuple[int, ...], flat: bool, units: tuple[float, ...], channels: int
+    features: tuple[Feature, ...], sizes: Sequence[int], flat: bool, units: tuple[float, ...], channels: int
 ) -> tuple[_Scale, ...]:
     """Return what is done at each scale, for pixels of such a size along Z, Y and X."""
     starts = np.cumsum([0, *sizes[:-1]]) * channels

@@ -38,6 +38,12 @@ def test_a_network_comes_back_as_it_was(dimensions, tmp_path):
     assert save_network(tmp_path / "two.safetensors", again).read_bytes() == path.read_bytes()
 
 
+def test_others_may_read_a_network_who_may_read_other_files(tmp_path):
+    path = save_network(tmp_path / "n.safetensors", small_network())
+    (tmp_path / "other").write_bytes(b"")
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_a_file_is_not_replaced_unless_that_is_asked_for(tmp_path):
     path = save_network(tmp_path / "n", small_network())
     with pytest.raises(OutputError, match="exists already"):

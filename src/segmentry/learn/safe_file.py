@@ -52,7 +52,7 @@ def write_safely(
     InputError
         When `said` is no plain data, or too much of it.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(path)
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
@@ -63,7 +63,8 @@ def write_safely(
     if len(text.encode()) > _MOST_JSON // 2 or _depth(said) > _DEEPEST:
         raise InputError(f"{target} can't be written: what it says beside its arrays is too much")
     with written_whole(target, overwrite) as aside:
-        save_file(arrays, aside, {_KEY: text})
+        # The library's own way to a file keeps others of the group from reading it.
+        aside.write_bytes(save(arrays, {_KEY: text}))
     return target
 
 
