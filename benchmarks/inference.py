@@ -1,6 +1,6 @@
 """How fast networks run on one image of 1024 by 1024 pixels: inference.py [--cellpose PYTHON] [--stardist PYTHON].
 
-U-Nets of random weights are run by each engine; beside them, turn by turn, the networks of Cellpose 3 and of StarDist,
+U-Nets of random weights are run by each engine, and in 8 bit; beside them, turn by turn, the networks of Cellpose 3 and of StarDist,
 of random weights too, in interpreters of their own that have these packages. Times are medians; the rate is that of the
 multiplications and additions of the convolutions, and its share that of a product of two matrices measured in the same
 run. With ``--memory``, a folder for files is named, and the peak memory of whole processes is told, for images of
@@ -18,18 +18,22 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino
 import torch
 from cases import nuclei
 from torch.utils.flop_counter import FlopCounterMode
 
 from segmentry.learn.architecture import Architecture
 from segmentry.learn.engines import ENGINES, engine
+from segmentry.learn.int8 import input_ranges
 from segmentry.learn.network_file import Network, save_network
 from segmentry.learn.networks.build import build
 from segmentry.learn.networks.export import graph_of
+from segmentry.learn.onnx_graph import with_weights
 from segmentry.learn.representation import representation
 from segmentry.learn.scaling import Scaling
 
@@ -124,8 +128,12 @@ def ours(image: np.ndarray, threads: int) -> Iterator[tuple[str, Way]]:
         network = random(architecture)
         with FlopCounterMode(display=False) as counted, torch.no_grad():
             build(architecture).eval()(torch.from_numpy(image)[None, None])
+        work = counted.get_total_flops() / 1e9
         for by in ENGINES:
-            yield f"{name}, {by}", timed(engine(network, by, "cpu", threads), image, counted.get_total_flops() / 1e9)
+            yield f"{name}, {by}", timed(engine(network, by, "cpu", threads), image, work)
+        model = openvino.Core().read_model(with_weights(network.graph, network.arrays))
+        ready = replace(network, ranges=input_ranges(model, [image[None, None]]))
+        yield f"{name}, openvino in int8", timed(engine(ready, threads=threads, precision="int8"), image, work)
 
 
 def timed(run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, work: float) -> Way:
