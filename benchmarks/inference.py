@@ -1,10 +1,10 @@
 """How fast networks run on one image of 1024 by 1024 pixels: inference.py [--cellpose PYTHON] [--stardist PYTHON].
 
-U-Nets of random weights are run by each engine, and in 8 bit; beside them, turn by turn, the networks of Cellpose 3 and of StarDist,
-of random weights too, in interpreters of their own that have these packages. Times are medians; the rate is that of the
-multiplications and additions of the convolutions, and its share that of a product of two matrices measured in the same
-run. With ``--memory``, a folder for files is named, and the peak memory of whole processes is told, for images of
-growing sizes.
+U-Nets of random weights are run by each engine, and in 8 bit; beside them, turn by turn, the networks of Cellpose 3 and
+of StarDist, of random weights too, in interpreters of their own that have these packages. Times are medians; the rate
+is that of the multiplications and additions of the convolutions, and its share that of a product of two matrices
+measured in the same run. With ``--memory``, a folder for files is named, and the peak memory of whole processes is
+told, for images of growing sizes.
 """
 
 from __future__ import annotations
