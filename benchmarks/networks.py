@@ -58,6 +58,7 @@ def main() -> None:
     arguments.add_argument("--resume", action="store_true")
     arguments.add_argument("--start", type=Path, help="network to begin with")
     arguments.add_argument("--flips", action="store_true")
+    arguments.add_argument("--precision", default="float32", choices=["float32", "int8"])
     arguments.add_argument("--set", action="append", default=[], help="part of the plan: steps=500")
     given = arguments.parse_args()
     open_task, score = TASKS[given.task]
@@ -69,7 +70,7 @@ def main() -> None:
         asked = replace(task.asked, changes=changes, start=given.start)
         learn(examples, asked, given.out, resume=given.resume, tell=_told, say=print)
     begun = time.process_time()
-    found = list(_results(task, UNet(model=str(given.out), flips=given.flips)))
+    found = list(_results(task, UNet(model=str(given.out), flips=given.flips, precision=given.precision)))
     print(f"{len(found)} images held out, {(time.process_time() - begun) / len(found):.2f} s of CPU each\n")
     score(found)
 
