@@ -87,7 +87,7 @@ def test_painted_pixels_are_labels_too(place):
         painted = np.where(np.random.default_rng(i).random(classes.shape) < 0.1, classes + 1, 0)
         tifffile.imwrite(f"strokes/{i}.tif", painted.astype(np.uint8))
     words = ["--images", "images", "--labels", "strokes", "--unlabelled", "0", "--classes", "background,disc"]
-    assert command(["train", "unet", *words, "-o", "n.safetensors", *FEW]) == 0
+    assert command(["train", "unet", "-o", "n.safetensors", *FEW, *words]) == 0
     network = load_network("n.safetensors")
     assert network.names == ("background", "disc")
     assert network.card["data"]["unlabelled"] == pytest.approx(0.9, abs=0.02)
@@ -106,6 +106,14 @@ def test_a_network_begins_with_another(place, capsys):
     assert network.architecture.widths == (8, 8, 16)
     assert network.card["plan"]["learning_rate"] == 0.0005  # a quarter of the usual
     assert network.card["started_from"] == hashlib.sha256((place / "first.safetensors").read_bytes()).hexdigest()
+    # Images that are smaller than its levels like are filled up.
+    (place / "small").mkdir()
+    for i in range(4):
+        tifffile.imwrite(f"small/{i}.tif", tifffile.imread(f"images/{i}.tif")[:21, :23])
+        tifffile.imwrite(f"classes/{i}.tif", tifffile.imread(f"classes/{i}.tif")[:21, :23])
+    small = ["train", "unet", "--images", "small", "--labels", "classes", "-o", "small.safetensors"]
+    assert command([*small, "--start", "first.safetensors", "--set", "steps=1", "--set", "batch=1"]) == 0
+    assert load_network("small.safetensors").card["plan"]["patch"] == [24, 24]
     # Other labels: all but the last layer is taken over.
     more = ["--labels", "ids", "--task", "instances", "-o", "ids.safetensors", "--start", "first.safetensors"]
     assert command([*words, *more, "--set", "steps=1", "--set", "check_every=1", "--set", "learning_rate=1e-9"]) == 0
@@ -168,6 +176,8 @@ WRONG = [
     (["--images", "images", "--labels", "classes", "--set", "representation=distance"], "outputs 3"),
     (["--images", "images", "--labels", "classes", "--resume"], "no training to go on with"),
     (["--images", "images", "--labels", "classes", "--start", "images/0.tif"], "0.tif"),
+    (["--images", "images", "--labels", "classes", "--set", "patch=[31,32]"], "must be multiples of the network's"),
+    (["--images", "images", "--labels", "classes", "--set", "patch=[32]"], "patch"),
 ]
 
 
@@ -180,7 +190,7 @@ def test_what_can_not_be_trained_is_told_in_one_line(place, capsys, words, said)
         tifffile.imwrite(f"larger/{i}.tif", np.ones((49, 64), np.uint8))
         tifffile.imwrite(f"blank/{i}.tif", np.zeros((48, 64), np.uint8))
         tifffile.imwrite(f"nan/{i}.tif", np.full((48, 64), np.nan, np.float32))
-    assert command(["train", "unet", *words, "-o", "n.safetensors", *FEW]) in (1, 2)
+    assert command(["train", "unet", "-o", "n.safetensors", *FEW, *words]) in (1, 2)
     lines = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
     assert len(lines) == 1
     assert any(part in lines[0] for part in said.split("|")), lines[0]

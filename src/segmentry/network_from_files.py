@@ -22,7 +22,7 @@ from segmentry.io import read
 from segmentry.learn.architecture import Architecture
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.network_file import Network, load_network, save_network
-from segmentry.learn.plan import Fingerprint, Plan, planned
+from segmentry.learn.plan import Fingerprint, Plan, grown, planned
 from segmentry.learning_curve import Curve, learning_curve
 from segmentry.network_scores import STRICT
 from segmentry.network_training import Lesson, Trained, lesson, train_network
@@ -83,6 +83,10 @@ class Asked:
     def plan_for(self, found: Fingerprint) -> Plan:
         """Return the plan for data of a fingerprint, with what was changed."""
         begun = None if self.start is None else load_network(self.start)
+        if begun is not None and begun.architecture.dimensions != found.dimensions:
+            raise ParameterError(
+                f"{self.start} sees {begun.architecture.dimensions} dimensions; the images have {found.dimensions}"
+            )
         plan = self._rules(found, begun) if self.plan is None else _plan_of(self.plan)
         seed = {"seed": self.seed} if self.plan is None else {}
         changed = plan.changed({**seed, **(self.changes or {})})
@@ -119,6 +123,7 @@ class Asked:
                 "scaling": begun.scaling.model_dump(mode="json"),
                 "spacing": begun.spacing,
                 "unit": begun.unit,
+                "patch": grown(plan.patch, begun.multiple),
                 "learning_rate": GENTLE * plan.learning_rate,
             }
         )

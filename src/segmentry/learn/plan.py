@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segmentry.errors import ParameterError
 from segmentry.learn.architecture import Architecture
@@ -20,7 +20,7 @@ from segmentry.learn.representation import Representation, representation
 from segmentry.learn.scaling import Scaling
 from segmentry.parameters import explained
 
-__all__ = ["Fingerprint", "Plan", "planned"]
+__all__ = ["Fingerprint", "Plan", "grown", "planned"]
 
 #: Pixels of a training crop, by the number of dimensions, and crops that are seen at once.
 CROP = {2: 256**2, 3: 56**3}
@@ -113,6 +113,13 @@ class Plan(BaseModel):
         default=0.2, gt=0, lt=1, description="Share of the images that are held out for validation."
     )
     seed: int = Field(default=0, ge=0, le=2**63 - 1, description="Of what is left to chance.")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        multiple = self.architecture.multiple
+        if len(self.patch) != len(multiple) or any(n % m for n, m in zip(self.patch, multiple, strict=True)):
+            raise ValueError(f"the lengths of patch, {self.patch}, must be multiples of the network's {multiple}")
+        return self
 
     def representing(self) -> Representation:
         """Return the representation with its parameters."""
@@ -226,8 +233,16 @@ def _geometry(
         left = [-(-n // k) for n, k in zip(left, stride, strict=True)]
         kernels.append(tuple(1 if s > ALIKE * min(size) else 3 for s in size))
     multiple = [math.prod(s[axis] for s in strides) for axis in range(ndim)]
-    patch = tuple(-(-n // m) * m for n, m in zip(lengths, multiple, strict=True))
-    return patch, tuple(strides), tuple(kernels) if any(1 in k for k in kernels) or not strides else ()
+    return (
+        grown(lengths, multiple),
+        tuple(strides),
+        tuple(kernels) if any(1 in k for k in kernels) or not strides else (),
+    )
+
+
+def grown(lengths: Sequence[int], multiple: Sequence[int]) -> tuple[int, ...]:
+    """Return the next lengths that are multiples."""
+    return tuple(-(-n // m) * m for n, m in zip(lengths, multiple, strict=True))
 
 
 def _crop(shape: Sequence[int], size: Sequence[float]) -> list[int]:
