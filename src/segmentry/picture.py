@@ -108,9 +108,10 @@ def _thinned(grid: Grid, step: int) -> tuple[int, int]:
 
 def _every(data: Any, lead: list[slice], plane: Sequence[int], step: int) -> NDArray[Any]:
     """Return every n-th pixel of planes, read in strips."""
-    rows = max(step, 2**24 // max(plane[1], 1) // step * step)
+    rows = max(step, 2**22 // max(plane[1], 1) // step * step)
     strips = [
-        np.asarray(data[(*lead, slice(y, min(y + rows, plane[0])), slice(0, plane[1]))])[..., ::step, ::step]
+        # Copied, as a view would hold the whole strip.
+        np.asarray(data[(*lead, slice(y, min(y + rows, plane[0])), slice(0, plane[1]))])[..., ::step, ::step].copy()
         for y in range(0, plane[0], rows)
     ]
     return np.concatenate(strips, axis=-2)

@@ -8,6 +8,7 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -18,18 +19,29 @@ from segmentry.labelling import Store
 
 __all__ = ["DiskArray", "Frame", "Part", "ensure_memory", "new_array"]
 
-#: Results up to this many bytes are held in memory.
+#: Results of up to this many bytes, all together, are held in memory.
 IN_MEMORY_BYTES = 2**28
 CHUNK = 512
+#: Bytes of the arrays in memory that somebody holds, by what Python calls them.
+_held: dict[int, int] = {}
+_lock = RLock()
 #: What segmenting pixels in one piece is taken to need, in bytes each: watershed takes 40, SLIC 68, Felzenszwalb's 74.
 BYTES_PER_PIXEL = 80
 
 
 def new_array(shape: Sequence[int], dtype: DTypeLike, folder: Path | None = None) -> Store:
-    """Return an array of zeros: NumPy up to 256 MB, beyond that on disk in a temporary folder (inside `folder`)."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
-        return np.zeros(tuple(shape), dtype)
-    return DiskArray(shape, dtype, folder)
+    """Return an array of zeros: of NumPy as long as all of them that are in use have 256 MB or less, else on disk.
+
+    The latter lie in a temporary folder inside of `folder`.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with _lock:
+        if sum(list(_held.values())) + size > IN_MEMORY_BYTES:
+            return DiskArray(shape, dtype, folder)
+        made = np.zeros(tuple(shape), dtype)
+        _held[id(made)] = size
+        weakref.finalize(made, _held.pop, id(made), None).atexit = False
+        return made
 
 
 def ensure_memory(pixels: int, what: str, advice: str) -> int:
