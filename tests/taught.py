@@ -65,7 +65,7 @@ def network_file(dimensions=2, kind="classes"):
     from segmentry.learn.networks.export import graph_of
 
     names = ("background", "cell")
-    told = representation(kind)
+    told = representation(kind, **({"max_error": 4} if kind == "flows" else {}))
     outputs = sum(head.channels for head in told.heads(names, dimensions))
     plan = Architecture(
         channels=1, outputs=outputs, widths=(2,), strides=(), kernels=((3,) * dimensions,), convolutions=1
@@ -74,15 +74,24 @@ def network_file(dimensions=2, kind="classes"):
     weights = {name: np.zeros(value.shape, value.numpy().dtype) for name, value in network.state_dict().items()}
     weights["down.0.layers.0.0.weight"][(0, 0, *(1,) * dimensions)] = 1
     weights["down.0.layers.0.1.weight"][:] = weights["down.0.layers.0.1.running_var"][:] = 1
-    # What is bright is the first class after the background, what is less so the next.
-    weights["heads.0.weight"].reshape(outputs, 2)[1:, 0] = (30, *(10,) * (outputs - 2))
-    weights["heads.0.bias"][1:] = (-15, *(-3,) * (outputs - 2))
+    slopes, starts = _told(kind, outputs)
+    weights["heads.0.weight"].reshape(outputs, 2)[:, 0], weights["heads.0.bias"][:] = slopes, starts
     network.load_state_dict({name: torch_of(value) for name, value in weights.items()})
     made = Network(
         plan, told, names, ("",), Scaling(), None, None, (32,) * dimensions, {"licence": "CC0-1.0"}, weights,
-        graph_of(network, plan),
+        graph_of(network, plan), diameter=6.0, calibration=((0.1, 0.2), (0.9, 0.95)),
     )  # fmt: skip
     return str(save_network(_folder() / f"{kind}-{dimensions}.safetensors", made, overwrite=True))
+
+
+def _told(kind, outputs):
+    """Return by how much each number rises with the brightness, and where it starts."""
+    if kind == "stars":  # what is bright is deep in an object, whose edge is some pixels away
+        return (30, *(2,) * (outputs - 1)), (-15, *np.linspace(1, 3, outputs - 1))
+    if kind == "flows":  # what is bright flows to the far end of its object
+        return (*(0,) * (outputs - 1), 30), (*(0.7,) * (outputs - 1), -15)
+    # What is bright is the first class after the background, what is less so the next.
+    return (0, 30, *(10,) * (outputs - 2)), (0, -15, *(-3,) * (outputs - 2))
 
 
 def torch_of(array):

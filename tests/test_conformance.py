@@ -41,6 +41,16 @@ VARIANTS = {
         {"model": network_file(3), "flips": True, "overlap": 0.5},
         {"model": network_file(2, "boundary"), "engine": "torch"},
     ],
+    "cellpose": [
+        {"model": network_file(2, "flows")},
+        {"model": network_file(3, "flows"), "max_error": 4},
+        {"model": network_file(2, "flows"), "threshold": 0.2, "min_size": 3, "diameter": 5},
+    ],
+    "stardist": [
+        {"model": network_file(2, "stars")},
+        {"model": network_file(3, "stars"), "max_overlap": 0.1},
+        {"model": network_file(2, "stars"), "flips": True, "threshold": 0.9, "diameter": 4.5},
+    ],
     "density": [{"model": density_file()}],
     "pixel_probability": [{"model": colour_model_file()}, {"model": colour_model_file(), "of": "background"}],
     "random_walker": [{"foreground": "dark", "certainty": 0, "sigma": 0}, {"certainty": 1, "beta": 1000}],

@@ -86,22 +86,6 @@ def test_the_commands_make_an_image_and_degrade_it(tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "said"),
-    [
-        (["--shape", "a,b"], 2, "whole numbers"),
-        (["--shape", "5"], 1, "two or three"),
-        (["--density", "7"], 1, "density"),
-    ],
-)
-def test_simulate_refuses_in_one_line(tmp_path, capsys, arguments, code, said):
-    assert run(["simulate", "-o", str(tmp_path / "n.tif"), *arguments]) == code
-    said_so = capsys.readouterr().err.strip()
-    assert said in said_so
-    assert "\n" not in said_so
-    assert not list(tmp_path.iterdir())
-
-
 def test_degrade_without_matplotlib_still_writes_the_scores(tmp_path, monkeypatch, sample):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     write(tmp_path / "i.tif", sample[0])

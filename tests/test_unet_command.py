@@ -94,6 +94,17 @@ def test_painted_pixels_are_labels_too(place):
     assert network.card["score"] > 0.7
 
 
+@pytest.mark.parametrize("method", ["cellpose", "stardist"])
+def test_networks_for_objects_learn_and_find_them(place, method, capsys):
+    words = ["train", method, "--images", "images", "--labels", "ids", "-o", "n.safetensors", *FEW]
+    assert command([*words, "--set", "steps=36"]) == 0
+    network = load_network("n.safetensors")
+    assert network.representation.name == {"cellpose": "flows", "stardist": "stars"}[method]
+    assert 10 < network.diameter < 13
+    assert command(["segment", "images/0.tif", "-o", "out", "--method", method, "--set", "model=n.safetensors"]) == 0
+    assert "n.safetensors: mean average precision" in capsys.readouterr().err
+
+
 def test_a_network_begins_with_another(place, capsys):
     words = ["train", "unet", "--images", "images", "--json"]
     assert command([*words, "--labels", "classes", "-o", "first.safetensors", *FEW]) == 0

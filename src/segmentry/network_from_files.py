@@ -150,6 +150,8 @@ class Asked:
 
 def _giving(network: Network, outputs: int) -> Architecture:
     """Return the architecture of a network, with another number of outputs."""
+    if not isinstance(network.architecture, Architecture):
+        raise ParameterError(f"a training can't begin with a {network.architecture.title}: it was made elsewhere")
     return network.architecture.model_copy(update={"outputs": outputs})
 
 
@@ -359,6 +361,8 @@ def _network(trained: Trained, graph: bytes, asked: Asked) -> Network:
         unit=plan.unit if plan.spacing else None,
         tile=tile,
         card=card,
+        diameter=found.diameters[1] if found.diameters else None,
+        calibration=trained.calibration,
         arrays=trained.weights,
         graph=graph,
     )

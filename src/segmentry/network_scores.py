@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.image import Grid
+from segmentry.learn.calibration import Calibration, calibration
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.network_file import Network
 from segmentry.learn.prediction import Predictor, Scores
 from segmentry.learn.representation import UNLABELLED, Representation
 from segmentry.metrics import match_objects
+from segmentry.metrics.matching import Matching
 from segmentry.overview import Overview
 from segmentry.resampling import Nearest, at_spacing
 from segmentry.result import Instances, Semantic
 
-__all__ = ["STRICT", "Judged", "maps_of", "resampled", "score", "score_of"]
+__all__ = ["STRICT", "Judged", "maps_of", "reliability", "resampled", "score", "score_of"]
 
 #: IoU at which objects are matched.
 STRICT = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -43,8 +45,7 @@ class Spaced(Protocol):
 
 def score_of(network: Network, scores: Scores, examples: Examples) -> float:
     """Return how good a network is on examples, run by an engine: the mean Dice or average precision."""
-    heads = network.representation.heads(network.names, network.architecture.dimensions)
-    predictor = Predictor(scores, heads, network.scaling, network.tile, network.multiple)
+    predictor = Predictor.of(network, scores)
     return score(maps_of(predictor, resampled(examples, network)), network.representation, network.names)
 
 
@@ -87,6 +88,21 @@ def score(maps: Iterable[Judged], representation: Representation, names: Sequenc
     return 0.0 if math.isnan(score) else float(score)
 
 
+def reliability(maps: Iterable[Judged], representation: Representation, names: Sequence[str]) -> Calibration:
+    """Return what the scores of objects stand for: the share of objects that match a true one at an IoU of 0.5."""
+    scores, hits = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)]
+    for one, truth, grid in maps:
+        result = representation.decode(one, grid, names)
+        if not isinstance(result, Instances) or result.scores is None:
+            return ()
+        matching = _matching(result, truth, grid)
+        hit = matching.predicted_ids[matching.pairs[matching.matched(STRICT[0]), 0]]
+        seen = np.isin(result.ids, matching.predicted_ids)
+        scores.append(result.scores[seen])
+        hits.append(np.isin(result.ids[seen], hit))
+    return calibration(np.concatenate(scores), np.concatenate(hits))
+
+
 def _overlaps(classes: NDArray[Any], truth: NDArray[np.int64], count: int) -> NDArray[np.float64]:
     """Return, for each class, twice the pixels that it is rightly told for, and those that it is told or true for."""
     told = truth != UNLABELLED
@@ -96,8 +112,12 @@ def _overlaps(classes: NDArray[Any], truth: NDArray[np.int64], count: int) -> ND
 
 def _hits(result: Instances, truth: NDArray[np.int64], grid: Grid) -> NDArray[np.float64]:
     """Return how many objects match at each overlap, and how many there are, matched or not."""
-    labels = np.where(truth == UNLABELLED, 0, np.asarray(result.labels[...])).astype(np.uint32)
-    mine = Instances.from_labels(labels, grid)
-    matching = match_objects(mine, Instances.from_labels(np.maximum(truth, 0), grid))
+    matching = _matching(result, truth, grid)
     found = np.array([float(len(matching.matched(t))) for t in STRICT])
     return np.stack([found, matching.n_predicted + matching.n_true - found], axis=1)
+
+
+def _matching(result: Instances, truth: NDArray[np.int64], grid: Grid) -> Matching:
+    """Return the overlaps of objects with the true ones, where these are known."""
+    labels = np.where(truth == UNLABELLED, 0, np.asarray(result.labels[...])).astype(np.uint32)
+    return match_objects(Instances.from_labels(labels, grid), Instances.from_labels(np.maximum(truth, 0), grid))

@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError
+from segmentry.learn.calibration import Calibration
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import Places, fingerprint
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Fingerprint, Plan, planned
 from segmentry.learn.prediction import Predictor, Scores
 from segmentry.learn.representation import Representation
-from segmentry.network_scores import Judged, maps_of, resampled, score
+from segmentry.network_scores import Judged, maps_of, reliability, resampled, score
 from segmentry.resampling import shape_at
 
 __all__ = ["Lesson", "Trained", "lesson", "train_network", "tuned"]
@@ -71,6 +72,8 @@ class Trained:
         With the parameters that did best on them.
     score
         Of the best weights, with these parameters, on what was held out.
+    calibration
+        What the scores of objects stand for there.
     """
 
     weights: Mapping[str, NDArray[Any]]
@@ -80,6 +83,7 @@ class Trained:
     held: tuple[str, ...]
     representation: Representation
     score: float
+    calibration: Calibration = ()
 
 
 def lesson(
@@ -197,7 +201,8 @@ def train_network(
     told = list(maps(scores_of(plan.architecture, weights, place))) if representation.tunable else []
     before = max(float(row["score"]) for row in fitting.history)
     best, after = tuned(told, representation, given.found, before)
-    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, after)
+    means = reliability(told, best, given.found.names)
+    return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, after, means)
 
 
 def _moved(given: Lesson, plan: Plan) -> Places:

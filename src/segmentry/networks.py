@@ -2,41 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, PrivateAttr
 
-from segmentry.errors import InputError
+from segmentry.errors import InputError, ParameterError
 from segmentry.image import Grid, Image
 from segmentry.labelling import Store
+from segmentry.learn.calibration import calibrated
 from segmentry.learn.engines import Engine, engine
 from segmentry.learn.network_file import Network, load_network
+from segmentry.learn.patches import channels_first
 from segmentry.learn.prediction import Predictor
+from segmentry.learn.representation import Representation
+from segmentry.length import Length
+from segmentry.mapping import MapSegmenter
 from segmentry.overview import Overview
-from segmentry.resampling import Interpolated, at_spacing
-from segmentry.result import Result
+from segmentry.resampling import Interpolated, at_spacing, zoomed
+from segmentry.result import Instances, Result
 from segmentry.selection import selected
-from segmentry.step import Segmenter, Task
-from segmentry.tiling import slabs
+from segmentry.step import Task
+from segmentry.tiling import slabs, window_grid
 from segmentry.trained import TrainedStep
 from segmentry.workspace import new_array
 
-__all__ = ["DEVICE", "NetworkStep"]
+__all__ = ["DEVICE", "NetworkStep", "picked"]
 
 #: Environment variable that says where networks run: `auto`, `cpu`, `cuda`.
 DEVICE = "SEGMENTRY_DEVICE"
+#: Images are made so many times smaller at the most, or larger.
+SMALLEST_ZOOM = 1 / 16
+#: Where the diameter is found out: so many pixels in the middle, so many times, until it changes by less than this.
+LOOK = {2: (1024, 1024), 3: (48, 256, 256)}
+LOOKS, ALIKE = 3, 1.15
 
 
-class NetworkStep(TrainedStep, Segmenter):
+class NetworkStep(TrainedStep, MapSegmenter):
     """A method that runs a network; what it gives, the network's representation decides."""
 
     colour: ClassVar[bool] = True
-    predicts: ClassVar[bool] = True
     sources: ClassVar[str] = "a file that `segmentry train` made"
+    #: Names of the representations that the method makes objects of; none: any.
+    tells: ClassVar[tuple[str, ...]] = ()
 
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
         "auto", description="What runs the network; `auto`: the fastest that is there."
@@ -48,6 +61,16 @@ class NetworkStep(TrainedStep, Segmenter):
     )
     overlap: float = Field(0.25, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
     flips: bool = Field(False, description="Whether it also sees each tile mirrored, and tells the mean: slower.")
+    diameter: Length | None = Field(
+        None,
+        description="Diameter of the objects, in pixels or as `8 um`: images are resized so that it becomes that which"
+        " the network knows. None: pixels are taken as they are, or by their size where the network and the image have"
+        " one.",
+    )
+    estimate_diameter: bool = Field(
+        False, description="Whether the diameter is found out, by looking at the middle of the image first."
+    )
+    zoom_: float | None = Field(None, gt=0, description="How many times larger images are seen than they are.")
     scale_: tuple[tuple[float, float], ...] | None = Field(
         None, description="What is subtracted from the intensities of each channel, and what they are divided by."
     )
@@ -59,10 +82,31 @@ class NetworkStep(TrainedStep, Segmenter):
         known: Network = super().knowledge()
         return known
 
-    @staticmethod
-    def opened(source: Path) -> Network:
-        """Return the network in a file."""
-        return load_network(source)
+    @classmethod
+    def opened(cls, source: Path) -> Network:
+        """Return the network in a file.
+
+        Raises
+        ------
+        InputError
+            When it is none, or tells what this method makes no objects of.
+        """
+        found = load_network(source)
+        if cls.tells and found.representation.name not in cls.tells:
+            raise InputError(
+                f"{source} tells {found.representation.name}, and {cls.name} needs {' or '.join(cls.tells)}:"
+                " the method unet runs any network"
+            )
+        return found
+
+    def representing(self) -> Representation:
+        """Return what the maps of the network stand for, with the parameters that are asked for."""
+        return self.knowledge().representation
+
+    def adjusted(self, *names: str) -> Representation:
+        """Return what the maps stand for, with those of this step's parameters that are not none."""
+        asked = {name: value for name in names if (value := getattr(self, name)) is not None}
+        return self.knowledge().representation.model_copy(update=asked)
 
     def gives(self) -> Task:
         return self.knowledge().representation.task
@@ -71,7 +115,7 @@ class NetworkStep(TrainedStep, Segmenter):
         return (self.knowledge().architecture.dimensions,)
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
-        return self.knowledge().representation.halo(grid)
+        return self.representing().halo(grid)
 
     def check(self, image: Image) -> None:
         if image.grid.spatial == "ZYX" and self.fits() == (2,):
@@ -86,15 +130,16 @@ class NetworkStep(TrainedStep, Segmenter):
         ready = self.model_copy()
         known = ready.knowledge()
         seen = ready._seen(overview.image)
-        scale = known.scaling.measured(Overview(at_spacing(seen, known.spacing, known.unit)))
-        return ready.model_copy(update={"sha256_": ready._found, "scale_": scale})
+        ready = ready.model_copy(update={"sha256_": ready._found, "zoom_": ready._zoom(seen.grid)})
+        ready = ready.model_copy(update={"scale_": known.scaling.measured(Overview(ready._resized(seen)))})
+        return ready._estimated(seen) if self.estimate_diameter and self.diameter is None else ready
 
     def predicted(self, image: Image) -> int:
         return self.knowledge().architecture.outputs
 
     def predict(self, image: Image, into: Store, tell: Callable[[float], None]) -> None:
         known, seen = self.knowledge(), self._seen(image)
-        resampled = at_spacing(seen, known.spacing, known.unit)
+        resampled = self._resized(seen)
         predictor = self._predictor()
         assert self.scale_ is not None
         if resampled is seen:
@@ -106,9 +151,15 @@ class NetworkStep(TrainedStep, Segmenter):
         for region in slabs(into.shape):
             into[region] = back[region]
 
-    def decode(self, maps: Image) -> Result:
+    def survey(self, maps: Image) -> Any:
+        return self.representing().survey(maps.data, maps.grid.without("C"))
+
+    def decode(self, maps: Image, survey: Any = None) -> Result:
         known = self.knowledge()
-        return known.representation.decode(maps.read(), maps.grid.without("C"), known.names)
+        found = self.representing().decode(maps.read(), maps.grid.without("C"), known.names, survey)
+        if isinstance(found, Instances) and found.scores is not None and known.calibration:
+            return replace(found, scores=calibrated(found.scores, known.calibration))
+        return found
 
     def segment(self, image: Image) -> Result:
         ready = self.prepared(image)
@@ -127,11 +178,51 @@ class NetworkStep(TrainedStep, Segmenter):
         return found
 
     def _predictor(self) -> Predictor:
+        return Predictor.of(self.knowledge(), self._runner(), self.overlap, self.flips)
+
+    def _zoom(self, grid: Grid) -> float:
+        """Return how many times larger images are seen, as a diameter says."""
+        if self.diameter is None:
+            return 1.0
+        known, asked = self.knowledge().diameter, min(self.diameter.pixels(grid))
+        if known is None:
+            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
+        if not asked > 0 or not SMALLEST_ZOOM <= known / asked <= 1 / SMALLEST_ZOOM:
+            raise ParameterError(
+                f"{self.name}: diameter {self.diameter} is {asked:g} pixels; the network knows {known:g}, and"
+                f" images can be resized by {1 / SMALLEST_ZOOM:g} times"
+            )
+        return known / asked
+
+    def _resized(self, image: Image) -> Image:
+        """Return an image as the network sees it: at its pixel size, or with objects of its diameter."""
+        if self.diameter is not None or self.estimate_diameter:
+            return zoomed(image, self.zoom_ or 1.0)
         known = self.knowledge()
-        heads = known.representation.heads(known.names, known.architecture.dimensions)
-        return Predictor(
-            self._runner(), heads, known.scaling, known.tile, known.architecture.multiple, self.overlap, self.flips
-        )
+        return at_spacing(image, known.spacing, known.unit)
+
+    def _estimated(self, image: Image) -> Self:
+        """Return a copy that sees images so that their objects, in the middle of the first, have the right diameter."""
+        known = self.knowledge().diameter
+        if known is None or self.gives() != "instances":
+            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
+        still = image.at("T", 0) if "T" in image.grid.axes else image
+        shape, longest = still.grid.spatial_shape, LOOK[len(still.grid.spatial)]
+        middle = tuple(slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shape, longest, strict=True))
+        part = still.window(middle)
+        part, found = replace(part, grid=window_grid(still.grid, middle)), self
+        for _ in range(LOOKS):
+            sizes = np.bincount(np.asarray(found.segment(part).instances().labels).ravel())[1:]
+            if not sizes.any():
+                break
+            ndim = len(still.grid.spatial)
+            ball = math.pi / 4 if ndim == 2 else math.pi / 6
+            here = float(np.median(sizes[sizes > 0]) / ball) ** (1 / ndim)
+            zoom = min(max(known / here, SMALLEST_ZOOM), 1 / SMALLEST_ZOOM)
+            if abs(math.log(zoom / (found.zoom_ or 1.0))) < math.log(ALIKE):
+                break
+            found = found.model_copy(update={"zoom_": zoom})
+        return found
 
     def _seen(self, image: Image) -> Image:
         """Return the channels that the network knows.
@@ -147,7 +238,7 @@ class NetworkStep(TrainedStep, Segmenter):
         if here == known or len(here or ("",)) == len(known):
             return image
         if set(known) <= set(here):
-            return _picked(image, known)
+            return picked(image, [here.index(name) for name in known], known)
         names = f" ({', '.join(known)})" if any(known) else ""
         raise InputError(
             f"{self.name}: the network was trained on {len(known)} channel{'s' * (len(known) > 1)}{names}; "
@@ -155,24 +246,25 @@ class NetworkStep(TrainedStep, Segmenter):
         )
 
 
-def _picked(image: Image, names: Sequence[str]) -> Image:
-    """Return some channels of an image, in an order."""
-    grid = image.grid.with_axis("C", len(names))
-    return Image(_Channels(image, [image.channels.index(n) for n in names]), grid, tuple(names), image.name)
+def picked(image: Image, numbers: Sequence[int | None], names: tuple[str, ...]) -> Image:
+    """Return some channels of an image, in an order, under names; zeros instead of none."""
+    whole = channels_first(image)
+    grid = whole.grid.with_axis("C", len(numbers))
+    return Image(_Channels(whole, numbers), grid, names, image.name)
 
 
 class _Channels:
     """Some channels of an image."""
 
-    def __init__(self, image: Image, numbers: Sequence[int]) -> None:
+    def __init__(self, image: Image, numbers: Sequence[int | None]) -> None:
         self._image, self._numbers, self._axis = image, list(numbers), image.grid.axes.index("C")
         self.shape = image.grid.with_axis("C", len(self._numbers)).shape
         self.dtype = image.dtype
 
     def __getitem__(self, key: tuple[slice, ...]) -> Any:
-        chosen = self._numbers[key[self._axis]]
         parts = []
-        for number in chosen:
-            place = (*key[: self._axis], slice(number, number + 1), *key[self._axis + 1 :])
-            parts.append(self._image.read(place))
+        for number in self._numbers[key[self._axis]]:
+            place = (*key[: self._axis], slice(number or 0, (number or 0) + 1), *key[self._axis + 1 :])
+            part = self._image.read(place)
+            parts.append(np.zeros_like(part) if number is None else part)
         return np.concatenate(parts, axis=self._axis)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmentry.image import Array, Grid, Image, Region, unit_ratio
 
-__all__ = ["Interpolated", "Nearest", "at_spacing", "shape_at"]
+__all__ = ["Interpolated", "Nearest", "at_spacing", "shape_at", "zoomed"]
 
 
 class Interpolated:
@@ -69,11 +69,19 @@ def shape_at(grid: Grid, spacing: Sequence[float] | None, unit: str | None) -> t
 
 def at_spacing(image: Image, spacing: Sequence[float] | None, unit: str | None) -> Image:
     """Return an image at another pixel size, interpolated when it is read; itself where either size is not known."""
+    return _at_shape(image, shape_at(image.grid, spacing, unit))
+
+
+def zoomed(image: Image, zoom: float) -> Image:
+    """Return an image with so many times more pixels along each spatial axis, interpolated when it is read."""
+    return _at_shape(image, tuple(max(1, math.floor(n * zoom + 0.5)) for n in image.grid.spatial_shape))
+
+
+def _at_shape(image: Image, shape: tuple[int, ...]) -> Image:
     grid = image.grid
-    shape = shape_at(grid, spacing, unit)
     if shape == grid.spatial_shape:
         return image
-    sizes = tuple(s * n / m for s, n, m in zip(grid.spacing or (), grid.spatial_shape, shape, strict=True))
+    sizes = grid.spacing and tuple(s * n / m for s, n, m in zip(grid.spacing, grid.spatial_shape, shape, strict=True))
     full = (*grid.shape[: len(grid.shape) - len(shape)], *shape)
     return image.with_data(Interpolated(image.data, full), replace(grid, shape=full, spacing=sizes, affine=None))
 

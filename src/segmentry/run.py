@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from segmentry.image import Array, Grid, Image, Region
 from segmentry.labelling import Store, lookup, survey
+from segmentry.mapping import MapSegmenter
 from segmentry.mending import mend
 from segmentry.resampling import Nearest
 from segmentry.result import Instances, Panoptic, Result, Semantic
@@ -134,7 +135,7 @@ def run(
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
     ready = segmenter.prepared(work)
-    if ready.predicts:
+    if isinstance(ready, MapSegmenter):
         work = _predicted(ready, work, loose, workspace, tell)
     job = _Job(ready, work, chosen.grid.without("C"), loose, tile, threads or thread_count(), workspace, tell)
     result = job.returned(job.segmented(probabilities))
@@ -190,10 +191,14 @@ class _Job:
 
     def _windows(self, index: tuple[int, ...]) -> Callable[[Region], Result]:
         frame = _frame(self.work, self.loose, index)
-        act = self.segmenter.decode if self.segmenter.predicts else self.segmenter.segment
+        step = self.segmenter
+        known = step.survey(frame) if isinstance(step, MapSegmenter) else None
 
         def segment(region: Region) -> Result:
-            return act(replace(frame.window(region), grid=window_grid(frame.grid, region)))
+            window = replace(frame.window(region), grid=window_grid(frame.grid, region))
+            if not isinstance(step, MapSegmenter):
+                return step.segment(window)
+            return step.decode(window, None if known is None else known.within(region))
 
         return segment
 
@@ -345,7 +350,7 @@ def _blank(result: Result, image: Image) -> None:
             store[region] = np.where(fine, store[region], value)
 
 
-def _predicted(segmenter: Segmenter, image: Image, loose: str, workspace: Path | None, tell: Progress) -> Image:
+def _predicted(segmenter: MapSegmenter, image: Image, loose: str, workspace: Path | None, tell: Progress) -> Image:
     """Return the maps that a method makes of an image, frame by frame, on the same grid."""
     frame = _frame(image, loose, (0,) * len(loose))
     grid = image.grid.with_axis("C", segmenter.predicted(frame))

@@ -8,7 +8,7 @@ neighbour does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 import numpy as np
@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from segmentry.errors import InputError, ParameterError
 from segmentry.image import Grid, Image, Region
-from segmentry.labelling import Store
 from segmentry.mending import mend
 from segmentry.overview import Overview
 from segmentry.parameters import Parameter, described, explained
@@ -172,15 +171,12 @@ class Segmenter(Step):
         For how many spatial axes it is defined.
     colour
         Whether it uses all channels at once; otherwise it sees one.
-    predicts
-        Whether it first makes maps of all of the image, in :meth:`predict`, and a result of those, in :meth:`decode`.
     """
 
     kind = "method"
     task: ClassVar[Task]
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     colour: ClassVar[bool] = False
-    predicts: ClassVar[bool] = False
 
     def gives(self) -> Task:
         """Return which kind of result it gives, with the parameters that it has."""
@@ -206,24 +202,6 @@ class Segmenter(Step):
     def runs_on(self) -> str:
         """Return what computes it, in words."""
         return f"CPU, {thread_count()} thread{'s' * (thread_count() > 1)}"
-
-    def predicted(self, image: Image) -> int:
-        """Return how many maps :meth:`predict` makes of an image, where :attr:`predicts` is true."""
-        raise NotImplementedError
-
-    def predict(self, image: Image, into: Store, tell: Callable[[float], None]) -> None:
-        """Write the maps of one time point of an image, which may be lazy, to an array of zeros (maps, *spatial).
-
-        Parameters
-        ----------
-        tell
-            Called with the share that is done.
-        """
-        raise NotImplementedError
-
-    def decode(self, maps: Image) -> Result:
-        """Return the result that maps stand for, which lie along the axis ``"C"``, where :attr:`predicts` is true."""
-        raise NotImplementedError
 
     def segment(self, image: Image) -> Result:
         """Return the result for one time point.

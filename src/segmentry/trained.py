@@ -86,8 +86,8 @@ class TrainedStep(Step):
             self._known = self.opened(Path(self.model))
         return self._known
 
-    @staticmethod
-    def opened(source: Path) -> Any:
+    @classmethod
+    def opened(cls, source: Path) -> Any:
         """Return the model in a file."""
         raise NotImplementedError
 
@@ -122,8 +122,8 @@ class PixelStep(TrainedStep):
         known: PixelModel = super().knowledge()
         return known
 
-    @staticmethod
-    def opened(source: Path) -> PixelModel:
+    @classmethod
+    def opened(cls, source: Path) -> PixelModel:
         """Return the model in a file, or the classifier of a project of ilastik."""
         with source.open("rb") as file:
             project = file.read(len(MAGIC)) == MAGIC
@@ -140,8 +140,8 @@ class DensityStep(TrainedStep):
         known: DensityModel = super().knowledge()
         return known
 
-    @staticmethod
-    def opened(source: Path) -> DensityModel:
+    @classmethod
+    def opened(cls, source: Path) -> DensityModel:
         """Return the model in a file."""
         return DensityModel.from_model(load_model(source))
 

@@ -188,7 +188,7 @@ ONES = np.ones((4, 1, 3, 3), np.float32)
         (setting("architecture.widths", [4096]), "must be float32 of shape (4096, 1, 3, 3)"),
         (setting("architecture.code", "import os"), "no parameter 'code'"),
         (setting("architecture.outputs", 7), "takes 3 numbers per pixel"),
-        (setting("representation", "stars"), "this program knows"),
+        (setting("representation", "rays"), "this program knows"),
         (setting("representation", ["classes"]), "is no str"),
         (setting("parameters.width", -1), "greater than 0"),
         (setting("scaling.by", "magic"), "scaling.by"),
@@ -295,7 +295,7 @@ def test_weights_are_expected_as_torch_makes_them(plan):
     architecture = Architecture(channels=2, outputs=3, **plan)
     arrays = {name: array.numpy() for name, array in build(architecture).state_dict().items()}
     assert {name: array.shape for name, array in arrays.items()} == expected_weights(architecture)
-    check_weights(arrays, architecture)
+    check_weights(arrays, expected_weights(architecture))
 
 
 def test_a_graph_without_arrays_is_refused():

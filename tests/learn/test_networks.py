@@ -61,7 +61,7 @@ def test_weights_are_expected_as_torch_makes_them(encoder, decoder, dimensions):
         plan = small(encoder, decoder, dimensions, **given)
         arrays = {name: array.numpy() for name, array in build(plan).state_dict().items()}
         assert {name: array.shape for name, array in arrays.items()} == expected_weights(plan)
-        check_weights(arrays, plan)
+        check_weights(arrays, expected_weights(plan))
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])

@@ -6,6 +6,7 @@ from and how well it does; a SHA-256 of all of it shows damage. Whatever a file 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from segmentry.errors import InputError
-from segmentry.learn.architecture import Architecture
+from segmentry.learn.calibration import Calibration
+from segmentry.learn.families import Family, expected_weights, parsed_family
 from segmentry.learn.int8 import Ranges
 from segmentry.learn.onnx_graph import read_graph
 from segmentry.learn.representation import Representation, representations
@@ -47,6 +49,8 @@ _PARTS: dict[str, Any] = {
     "unit": str | None,
     "tile": list,
     "card": dict,
+    "diameter": float | None,
+    "calibration": list,
 }
 
 M = TypeVar("M", bound=BaseModel)
@@ -78,12 +82,16 @@ class Network:
         Its weights, float32, by the names that :func:`segmentry.learn.weights.expected_weights` gives.
     graph
         What it computes, in the ONNX format, without the weights; empty where torch alone can run it.
+    diameter
+        Length of the objects that it learned from, the median, in pixels at its spacing; ``None``: not known.
+    calibration
+        What scores of objects stand for, as :func:`segmentry.learn.calibration.calibration` found it.
     ranges
         Least and greatest number that comes into convolutions, by the names of their weights; none: it was not made
         ready for 8 bit.
     """
 
-    architecture: Architecture
+    architecture: Family
     representation: Representation
     names: tuple[str, ...]
     channels: tuple[str, ...]
@@ -95,6 +103,8 @@ class Network:
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
     graph: bytes = field(default=b"", repr=False)
     ranges: Ranges = field(default_factory=dict, repr=False)
+    diameter: float | None = None
+    calibration: Calibration = field(default=(), repr=False)
 
     @property
     def multiple(self) -> tuple[int, ...]:
@@ -104,7 +114,8 @@ class Network:
     def __post_init__(self) -> None:
         self._check_words()
         self._check_lengths()
-        check_weights(self.arrays, self.architecture)
+        check_weights(self.arrays, expected_weights(self.architecture))
+        self._check_scores()
         self._check_ranges()
         if self.graph:
             self._check_graph()
@@ -142,6 +153,15 @@ class Network:
         for lengths in (self.tile, self.spacing or self.tile):
             if len(lengths) != plan.dimensions:
                 raise InputError(f"tile and spacing need a number for each of {plan.dimensions} axes; got {lengths}")
+
+    def _check_scores(self) -> None:
+        if self.diameter is not None and not 0 < self.diameter < _LONGEST_TILE:
+            raise InputError(f"the diameter must be of some pixels; it is {self.diameter:g}")
+        points = [(-math.inf, 0.0), *self.calibration]
+        for before, point in itertools.pairwise(points):
+            fits = len(point) == 2 and all(type(n) is float and 0 <= n <= 1 for n in point)
+            if not fits or not (before[0] < point[0] and before[1] <= point[1]):
+                raise InputError(f"the calibration must be pairs of rising numbers of 0 to 1; got {shortened(point)}")
 
     def _check_ranges(self) -> None:
         for name, (low, high) in self.ranges.items():
@@ -185,6 +205,8 @@ def save_network(path: str | os.PathLike[str], network: Network, overwrite: bool
         "unit": network.unit,
         "tile": list(network.tile),
         "card": dict(network.card),
+        "diameter": network.diameter,
+        "calibration": [list(point) for point in network.calibration],
     }
     arrays = dict(network.arrays)
     if network.graph:
@@ -222,7 +244,7 @@ def _network(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
             f"it tells {shortened(said['representation'])} of labels; this program knows {', '.join(known)}"
         )
     return Network(
-        architecture=_parsed(Architecture, said["architecture"]),
+        architecture=parsed_family(said["architecture"]),
         representation=_parsed(known[said["representation"]], said["parameters"]),
         names=tuple(said["names"]),
         channels=tuple(said["channels"]),
@@ -231,6 +253,8 @@ def _network(said: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Network:
         unit=said["unit"],
         tile=tuple(said["tile"]),
         card=said["card"],
+        diameter=said["diameter"],
+        calibration=tuple(tuple(point) for point in said["calibration"]),
         arrays=arrays,
         graph=graph.tobytes(),
         ranges={name: (float(ends[0]), float(ends[1])) for name, ends in ranges.items()},

@@ -10,13 +10,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.image import Image, Region
 from segmentry.labelling import Store
+from segmentry.learn.families import output_grid
+from segmentry.learn.network_file import Network
 from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Head, activated
 from segmentry.learn.scaling import Scale, Scaling
@@ -25,6 +27,8 @@ __all__ = ["Predictor", "Scores", "placed_tiles"]
 
 #: From (batch, channels, *spatial) float32 numbers to (batch, outputs, *spatial) scores.
 Scores: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+#: From maps of a mirrored image and the spatial axes along which it was mirrored to those of the image.
+Mirrored: TypeAlias = Callable[[NDArray[np.float32], tuple[int, ...]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Predictor:
         Share of a tile's length that it has in common with the next.
     flips
         Whether each tile is also seen mirrored along every axis and combination of axes, and what is told is averaged.
+    mirrored
+        Makes maps of a mirrored image, along some axes and mirrored back, those of the image itself: for directions.
+    grid
+        How many pixels along each axis have one of what the network gives; none: each has its own. The others get 0.
     """
 
     scores: Scores
@@ -56,6 +64,24 @@ class Predictor:
     multiple: tuple[int, ...]
     overlap: float = 0.25
     flips: bool = False
+    mirrored: Mirrored = lambda maps, _: maps
+    grid: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, network: Network, scores: Scores, overlap: float = 0.25, flips: bool = False) -> Self:
+        """Return what runs a network."""
+        family = network.architecture
+        return cls(
+            scores=scores,
+            heads=network.representation.heads(network.names, family.dimensions),
+            scaling=network.scaling,
+            tile=network.tile,
+            multiple=family.multiple,
+            overlap=overlap,
+            flips=flips,
+            mirrored=network.representation.mirrored,
+            grid=output_grid(family),
+        )
 
     @property
     def outputs(self) -> int:
@@ -109,11 +135,21 @@ class Predictor:
         for way in ways:
             turned = tuple(axis for axis, flip in zip(axes, way, strict=True) if flip)
             seen = np.ascontiguousarray(np.flip(pixels, turned))[None]
-            maps = np.flip(activated(self.scores(seen)[0], self.heads), turned)
+            maps = self._spread(activated(self.scores(seen)[0], self.heads), pixels.shape[1:])
+            if turned:
+                maps = self.mirrored(np.flip(maps, turned), tuple(axis - 1 for axis in turned))
             total = maps.copy() if total is None else total + maps
             count += 1
         assert total is not None
         return total / np.float32(count) if count > 1 else total
+
+    def _spread(self, maps: NDArray[np.float32], shape: Sequence[int]) -> NDArray[np.float32]:
+        """Return maps with a place for every pixel; those beside the grid that the network tells of have 0."""
+        if max(self.grid, default=1) == 1:
+            return maps
+        full = np.zeros((len(maps), *shape), np.float32)
+        full[(slice(None), *(slice(None, None, step) for step in self.grid))] = maps
+        return full
 
 
 def placed_tiles(

@@ -13,17 +13,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from segmentry.errors import UnknownNameError, nearest
-from segmentry.image import Grid
+from segmentry.image import Array, Grid, Region
 from segmentry.result import Instances, Semantic
 
-__all__ = ["UNLABELLED", "Head", "Maps", "Representation", "activated", "offsets", "representation", "representations"]
+__all__ = [
+    "UNLABELLED",
+    "Head",
+    "Maps",
+    "Representation",
+    "Survey",
+    "activated",
+    "offsets",
+    "representation",
+    "representations",
+]
 
 #: Class of a pixel that nobody told the class of.
 UNLABELLED = -1
@@ -55,6 +65,13 @@ class Head:
     weight: float = 1.0
 
 
+class Survey(Protocol):
+    """What is known of a whole image before windows of it are decoded."""
+
+    def within(self, region: Region) -> Any:
+        """Return what is known, for a window."""
+
+
 class Representation(BaseModel):
     """What of labels is learned, with its parameters.
 
@@ -62,6 +79,8 @@ class Representation(BaseModel):
     ----------------
     name, task, source
         Its name, which kind of result it gives, and where it was published.
+    shapes
+        Which objects come back from their maps: of any shape, or round ones, about.
     tunable
         Values of parameters of ``decode`` among which those are chosen that do best on images held out.
     """
@@ -71,6 +90,7 @@ class Representation(BaseModel):
     name: ClassVar[str]
     task: ClassVar[Literal["semantic", "instances"]]
     source: ClassVar[str] = ""
+    shapes: ClassVar[Literal["any", "round"]] = "any"
     tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
 
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
@@ -89,7 +109,19 @@ class Representation(BaseModel):
         """
         raise NotImplementedError
 
-    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str]) -> Semantic | Instances:
+    def survey(self, maps: Array, grid: Grid) -> Survey | None:
+        """Return what must be known of all maps, which may be lazy, before a window is decoded; most need nothing.
+
+        Parameters
+        ----------
+        maps, grid
+            As for :meth:`decode`, of the whole image at one time point.
+        """
+        return None
+
+    def decode(
+        self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: Any = None
+    ) -> Semantic | Instances:
         """Return the result that maps stand for.
 
         Parameters
@@ -100,8 +132,20 @@ class Representation(BaseModel):
             Of the result, without channels.
         names
             Of the classes, the background first.
+        survey
+            What :meth:`survey` gave, within the window; not needed where the maps are those of the whole image.
         """
         raise NotImplementedError
+
+    def mirrored(self, maps: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the maps of an image, made of those of its mirror image; only directions must be turned.
+
+        Parameters
+        ----------
+        maps : (channels, *spatial) array
+            Of the image mirrored along `axes`, and mirrored back.
+        """
+        return maps
 
     def halo(self, grid: Grid) -> tuple[int, ...]:
         """Return how far around a pixel, or around the connected foreground that an object lies in, it looks."""

@@ -33,6 +33,11 @@ class Scaling(BaseModel):
         default=(),
         description="For each channel, what is subtracted and what it is divided by, the same for all images.",
     )
+    interpolated: bool = Field(
+        default=False,
+        description="Whether a percentile may lie between two intensities that occur, and a channel whose two"
+        " percentiles are the same becomes 0; networks of Cellpose have learned so.",
+    )
     limit: float = Field(
         default=10.0, gt=0, le=1e6, description="Numbers beyond this, on either side of 0, are cut off."
     )
@@ -53,14 +58,20 @@ class Scaling(BaseModel):
         return tuple(find(overview.histogram(c)) for c in range(overview.n_channels))
 
     def _percentiles(self, histogram: Histogram) -> tuple[float, float]:
-        low, high = histogram.percentile(self.low), histogram.percentile(self.high)
+        if self.interpolated:
+            low, high = _between(histogram, self.low), _between(histogram, self.high)
+        else:
+            low, high = histogram.percentile(self.low), histogram.percentile(self.high)
         return low, high - low
 
     def applied(self, pixels: NDArray[np.generic], scale: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
         """Return (channels, *spatial) pixels as float32 numbers, scaled; 0 where they are not finite."""
         found = np.array(pixels, np.float32, order="C")
         for i, (centre, width) in enumerate(scale):
-            found[i] = (found[i] - np.float32(centre)) / np.float32(width if width > 0 else 1)
+            if width > 0 or not self.interpolated:
+                found[i] = (found[i] - np.float32(centre)) / np.float32(width if width > 0 else 1)
+            else:
+                found[i] = 0
         np.nan_to_num(found, copy=False, nan=0.0, posinf=self.limit, neginf=-self.limit)
         return np.clip(found, -self.limit, self.limit, out=found)
 
@@ -72,3 +83,13 @@ def _deviation(histogram: Histogram) -> tuple[float, float]:
         return 0.0, 0.0
     mean = float((counts * values).sum() / total)
     return mean, float(np.sqrt((counts * (values - mean) ** 2).sum() / total))
+
+
+def _between(histogram: Histogram, percent: float) -> float:
+    """Return a percentile that lies between two of the intensities in their order, as NumPy does it."""
+    total = np.cumsum(histogram.counts)
+    if not total[-1]:
+        return 0.0
+    at = (total[-1] - 1) * percent / 100
+    first, second = histogram.values[np.searchsorted(total, [np.floor(at), np.ceil(at)], side="right")]
+    return float(first + (second - first) * (at % 1))

@@ -29,15 +29,14 @@ def expected_weights(plan: Architecture) -> dict[str, tuple[int, ...]]:
     return dict((*_encoder(plan), *_DECODERS[plan.decoder](plan)))
 
 
-def check_weights(arrays: Mapping[str, NDArray[Any]], plan: Architecture) -> None:
-    """Refuse arrays that are not those of an architecture.
+def check_weights(arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Refuse arrays that are not those that are expected, by their names and shapes.
 
     Raises
     ------
     InputError
         When an array is missing, is one too many, or has another shape or type; or a number is not finite.
     """
-    expected = expected_weights(plan)
     for name in (*expected, *arrays):
         if name not in arrays or name not in expected:
             said = "is missing" if name not in arrays else "is not one of the network's"

@@ -11,7 +11,19 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from segmentry import __version__
-from segmentry.app.cli import about, counting, files, judge, kinds, measuring, segment, training, trials, weights
+from segmentry.app.cli import (
+    about,
+    counting,
+    files,
+    judge,
+    kinds,
+    measuring,
+    segment,
+    simulating,
+    training,
+    trials,
+    weights,
+)
 from segmentry.app.cli.console import complain, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
@@ -45,7 +57,7 @@ for command in (
     files.convert,
     files.clean,
     files.check,
-    trials.simulate,
+    simulating.simulate,
     trials.degrade,
     segment.replay,
     segment.demo,

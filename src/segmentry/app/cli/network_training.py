@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from segmentry.app.cli.console import counted, note, print_json, show_table
 
-__all__ = ["unet"]
+__all__ = ["cellpose", "stardist", "unet"]
 
 
 def unet(
@@ -59,7 +60,8 @@ def unet(
     unlabelled
         Label of pixels that nobody told anything of. With 0, the class 1 is the background, as it is for strokes.
     representation
-        What is learned: `classes`, `boundary` or `distance`; chosen by the labels when nothing is said.
+        What is learned: `classes`, or of objects `boundary`, `distance`, `flows` or `stars`; chosen by the labels when
+        nothing is said.
     start
         Network to begin with, which fewer images and steps then adapt: its weights, and how it sees images.
     plan
@@ -114,6 +116,23 @@ def unet(
         show_table("", ["images", "held out"], [[f"{count:,}", f"{score:.4f}"] for count, score in points])
         note(growth.advice())
     note(f"{out}: {asked.what(trained)} {trained.score:.4f} on {counted(len(trained.held), 'image')} held out")
+
+
+def _telling(representation: str, title: str, name: str) -> Callable[..., None]:
+    """Return the command that trains a network to tell a representation of objects."""
+
+    @wraps(unet)
+    def command(**words: Any) -> None:
+        words["task"] = words.get("task") or "instances"
+        unet(**{**words, "representation": words.get("representation") or representation})
+
+    lines = (unet.__doc__ or "").splitlines()
+    command.__doc__ = "\n".join([f"Train a {title} from labelled images.", *lines[1:]]).replace("train unet", name)
+    return command
+
+
+cellpose = _telling("flows", "network for the method cellpose", "train cellpose")
+stardist = _telling("stars", "network for the method stardist", "train stardist")
 
 
 class _Course:

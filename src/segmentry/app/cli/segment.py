@@ -101,6 +101,7 @@ def segment(
     options = make_options(spacing, save_probabilities, axes)
     from segmentry.batch import output_names, segment_files
     from segmentry.io import find_inputs
+    from segmentry.mapping import MapSegmenter
 
     sources = find_inputs(inputs)
     if dry_run:
@@ -109,7 +110,7 @@ def segment(
         note(f"method: {steps.method.name}, the default (segmentry methods lists the others)")
     if device is not None and re.fullmatch(r"auto|cpu|cuda(:\d+)?", device) is None:
         raise ParameterError(f"--device {device!r} must be auto, cpu, cuda or cuda:1, cuda:2 …")
-    if device not in (None, "auto", "cpu") and not steps.method.predicts:
+    if device not in (None, "auto", "cpu") and not isinstance(steps.method, MapSegmenter):
         raise ParameterError(f"--device {device}: {steps.method.name} runs on the CPU; networks run on a GPU")
     if device is not None:
         from segmentry.networks import DEVICE

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from segmentry.app.cli.console import counted, note, print_json, show_table
-from segmentry.app.cli.network_training import unet
+from segmentry.app.cli.network_training import cellpose, stardist, unet
 
 __all__ = ["train"]
 
@@ -29,6 +29,8 @@ train = App(
     ),
 )
 train.command(unet, name="unet")
+train.command(cellpose, name="cellpose")
+train.command(stardist, name="stardist")
 
 
 @train.command(name="pixel_classifier")

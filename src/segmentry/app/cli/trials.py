@@ -1,4 +1,4 @@
-"""Commands to try methods out: images with known truth, and what makes them hard."""
+"""The command that tries methods out on an image that is made hard step by step."""
 
 from __future__ import annotations
 
@@ -7,63 +7,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from segmentry.app.cli.console import counted, note, print_json, progress_bar, show_table
+from segmentry.app.cli.console import print_json, progress_bar, show_table
 
-__all__ = ["degrade", "simulate"]
-
-
-def simulate(
-    *,
-    out: Annotated[Path, Parameter(name=["--out", "-o"])],
-    shape: str = "512,512",
-    seed: int = 0,
-    spacing: str | None = None,
-    radius: float = 9.0,
-    density: float = 0.25,
-    noise: float = 1.0,
-    overwrite: Annotated[bool, Parameter(negative="")] = False,
-) -> None:
-    """Simulate an image of nuclei, and write its truth beside it as NAME-labels.
-
-    segmentry simulate -o nuclei.tif --shape 512,512 --seed 1
-
-    Parameters
-    ----------
-    out
-        Image to write; its suffix names the format.
-    shape
-        Rows and columns, or planes, rows and columns.
-    seed
-        The same seed gives the same image.
-    spacing
-        Pixel size: `0.5,0.2,0.2um` or `0.2um`. Nuclei are round in space, not in pixels.
-    radius
-        Mean radius of a nucleus, in pixels of the finest axis.
-    density
-        Share of the image that nuclei are meant to cover.
-    noise
-        Factor on all noise; 0 gives none.
-    overwrite
-        Replace files that exist.
-    """
-    from segmentry.app.cli.arguments import make_options
-    from segmentry.errors import ParameterError
-    from segmentry.io import write, write_labels
-    from segmentry.simulation import simulate_nuclei
-
-    try:
-        sizes = [int(n) for n in shape.split(",")]
-    except ValueError:
-        raise ParameterError(f"--shape {shape}: two or three whole numbers are needed, like 512,512") from None
-    given = make_options(spacing)
-    size = given.spacing * len(sizes) if given.spacing and len(given.spacing) == 1 else given.spacing
-    unit = given.unit or "um"
-    image, truth = simulate_nuclei(sizes, seed, spacing=size, unit=unit, radius=radius, density=density, noise=noise)
-    stem, dot, suffix = out.name.partition(".")
-    labels = out.with_name(f"{stem}-labels{dot}{suffix}")
-    write(out, image, overwrite=overwrite)
-    write_labels(labels, truth, overwrite=overwrite)
-    note(f"{counted(len(truth), 'object')} in {out}; the truth is {labels}")
+__all__ = ["degrade"]
 
 
 def degrade(

@@ -142,6 +142,45 @@ def int8(
     make_int8(file, examples_of_files(images, labels, channel, unlabelled), out, most_lost, overwrite, note)
 
 
+@weights.command(name="import")
+def import_(
+    file: Annotated[Path, Parameter(name="FILE")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o"])],
+    licence: str = "",
+    overwrite: Switch = False,
+) -> None:
+    """Read a network of another program: of Cellpose 1 to 3, or of StarDist. Nothing is downloaded, and nothing run.
+
+    segmentry weights import cyto3 -o cyto3.safetensors
+    segmentry weights import 2D_versatile_fluo.zip -o nuclei.safetensors
+
+    Then `segmentry segment image.tif -o out --method cellpose --set model=cyto3.safetensors` runs it; networks of
+    StarDist run by the method stardist.
+
+    Parameters
+    ----------
+    file
+        Network of Cellpose (a file of torch), or model of StarDist (its folder, or a zip file of it).
+    out
+        Network file to write (.safetensors).
+    licence
+        Licence of the network, for its card: the file does not tell.
+    overwrite
+        Replace a file that exists.
+    """
+    from segmentry.app.cli.arguments import check_target
+    from segmentry.foreign_networks import imported
+    from segmentry.learn.network_file import save_network
+
+    check_target(out, overwrite)
+    found = imported(file, licence, note)
+    save_network(out, found, overwrite)
+    method = "stardist" if found.representation.name == "stars" else "cellpose"
+    note(f"{out}: {_tells(found)}; licence {found.card['licence']}; segment by it with --method {method}")
+
+
 @weights.command(name="list")
 def list_(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /, *, json: Switch = False) -> None:
     """List the networks in a folder, with a line each.

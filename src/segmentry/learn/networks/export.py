@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from segmentry.errors import InputError, MissingExtraError
-from segmentry.learn.architecture import Architecture
+from segmentry.learn.families import Family
 from segmentry.learn.onnx_graph import with_weights, without_weights
 
 __all__ = ["TOLERANCE", "arrays_of", "graph_of"]
@@ -30,7 +30,7 @@ def arrays_of(module: nn.Module) -> dict[str, NDArray[Any]]:
     return {name: weight.detach().cpu().numpy().copy() for name, weight in module.state_dict().items()}
 
 
-def graph_of(module: nn.Module, architecture: Architecture) -> bytes:
+def graph_of(module: nn.Module, architecture: Family) -> bytes:
     """Return the graph of a network in the ONNX format, whose weights are named but not in it.
 
     It takes any number of images of any size that ``architecture.multiple`` divides. It is run once beside torch.
@@ -53,7 +53,7 @@ def graph_of(module: nn.Module, architecture: Architecture) -> bytes:
     return graph
 
 
-def _exported(module: nn.Module, architecture: Architecture) -> bytes:
+def _exported(module: nn.Module, architecture: Family) -> bytes:
     """Return the graph of a network, with its weights by their names."""
     try:
         import onnxscript.optimizer as simplified
@@ -93,7 +93,7 @@ def _drop_biases(nodes: Iterable[Any], weights: Container[str]) -> None:
                 node.resize_inputs(2)
 
 
-def _compare(graph: bytes, module: nn.Module, architecture: Architecture) -> None:
+def _compare(graph: bytes, module: nn.Module, architecture: Family) -> None:
     """Refuse a graph that gives something else than the network."""
     import onnxruntime
 
@@ -109,7 +109,7 @@ def _compare(graph: bytes, module: nn.Module, architecture: Architecture) -> Non
             raise InputError(f"the graph of the network gives other scores than torch: {apart:g} apart, of {largest:g}")
 
 
-def _example(architecture: Architecture, count: int, length: int) -> Tensor:
+def _example(architecture: Family, count: int, length: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     sizes = [step * (length + i) for i, step in enumerate(architecture.multiple)]
     return torch.randn(count, architecture.channels, *sizes, generator=generator)

@@ -25,7 +25,6 @@ from segmentry.learn.networks.build import build
 from segmentry.learn.networks.checkpoint import load_checkpoint, save_checkpoint
 from segmentry.learn.networks.memory import keep_memory
 from segmentry.learn.networks.objective import Objective
-from segmentry.learn.networks.pixel_network import PixelNetwork
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Plan
 from segmentry.learn.prediction import Scores
@@ -258,7 +257,7 @@ class Fitting:
         return {name: counts.tolist() for name, counts in found.items()}
 
 
-def _begun(network: PixelNetwork, start: Mapping[str, NDArray[Any]]) -> PixelNetwork:
+def _begun(network: nn.Module, start: Mapping[str, NDArray[Any]]) -> nn.Module:
     """Return a network with those of some weights that fit it."""
     own = network.state_dict()
     for name, value in own.items():
@@ -267,7 +266,7 @@ def _begun(network: PixelNetwork, start: Mapping[str, NDArray[Any]]) -> PixelNet
     return network
 
 
-def _laid_out(network: PixelNetwork, layout: torch.memory_format) -> PixelNetwork:
+def _laid_out(network: nn.Module, layout: torch.memory_format) -> nn.Module:
     """Return a network with its weights laid out in memory as its images are."""
     network.to(memory_format=layout)  # type: ignore[call-overload]
     return network

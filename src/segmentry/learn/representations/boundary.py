@@ -64,7 +64,7 @@ class Boundary(Representation):
         parts[labels == UNLABELLED] = UNLABELLED
         return {"parts": parts.astype(np.int64)}
 
-    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str]) -> Instances:
+    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: None = None) -> Instances:
         foreground = maps[INTERIOR] + maps[RIM]
         mask = foreground > self.threshold
         seeds = seeds_of(maps[INTERIOR], mask, self.depth, self.min_interior)

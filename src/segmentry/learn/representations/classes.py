@@ -27,6 +27,6 @@ class Classes(Representation):
     def encode(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> Maps:
         return {"classes": labels}
 
-    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str]) -> Semantic:
+    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: None = None) -> Semantic:
         classes = maps.argmax(axis=0).astype(np.uint8 if len(names) <= 256 else np.uint16)
         return Semantic(classes, grid, tuple(names), np.ascontiguousarray(maps))

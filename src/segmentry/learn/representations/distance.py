@@ -48,7 +48,7 @@ class Distance(Representation):
         share[labels == UNLABELLED] = np.nan
         return {"foreground": np.minimum(labels, 1), "distance": share[None]}
 
-    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str]) -> Instances:
+    def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: None = None) -> Instances:
         mask = maps[1] > self.threshold
         seeds = seeds_of(maps[2], mask, self.depth, self.min_peak)
         return divided(maps[2], seeds, mask, maps[1], grid, tuple(names), self.min_size)

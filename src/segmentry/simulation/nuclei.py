@@ -1,4 +1,4 @@
-"""Images of simulated nuclei with their truth: to try methods out, and to know how far they are right.
+"""Plain simulated nuclei with their truth, for tests and trials that need no more.
 
 Ellipsoids of varying size, direction, brightness and texture lie at random over a dim background, some of them
 touching; the optics blur them, and photons and the camera add noise.
@@ -16,7 +16,7 @@ from segmentry.errors import InputError
 from segmentry.image import Grid, Image
 from segmentry.result import Instances
 
-__all__ = ["simulate_nuclei"]
+__all__ = ["LARGEST", "check_shape", "grid_of", "simulate_nuclei"]
 
 BACKGROUND, HEIGHT = 200.0, 2000.0
 #: Photons that one grey value stands for, and the noise of the camera in grey values.
@@ -69,10 +69,9 @@ def simulate_nuclei(
     (dtype('uint16'), True)
     """
     shape = tuple(int(n) for n in shape)
-    _check(shape, spacing, radius, density, noise)
-    grid = Grid(
-        "ZYX"[3 - len(shape) :], shape, None if spacing is None else tuple(spacing), None if spacing is None else unit
-    )
+    check_shape(shape, spacing)
+    _check(radius, density, noise)
+    grid = grid_of(shape, spacing, unit)
     rng = np.random.default_rng(seed)
     labels = np.zeros(shape, np.uint32)
     signal = np.zeros(shape, np.float32)
@@ -88,13 +87,26 @@ def simulate_nuclei(
     return Image(pixels, grid, name="nuclei"), Instances.from_labels(labels, grid).renumbered()
 
 
-def _check(
-    shape: tuple[int, ...], spacing: Sequence[float] | None, radius: float, density: float, noise: float
-) -> None:
+def check_shape(shape: tuple[int, ...], spacing: Sequence[float] | None) -> None:
+    """Refuse what is no shape of an image, or no spacing of its axes.
+
+    Raises
+    ------
+    InputError
+    """
     if len(shape) not in (2, 3) or min(shape) < 1 or math.prod(shape) > LARGEST:
         raise InputError(f"shape {shape}: two or three numbers are needed, of at most {LARGEST:,} pixels together")
     if spacing is not None and (len(spacing) != len(shape) or not all(0 < s < math.inf for s in spacing)):
         raise InputError(f"spacing {tuple(spacing)}: {len(shape)} numbers above 0 are needed, one per axis")
+
+
+def grid_of(shape: tuple[int, ...], spacing: Sequence[float] | None, unit: str) -> Grid:
+    """Return the grid of an image (Y, X) or (Z, Y, X)."""
+    known = None if spacing is None else tuple(spacing)
+    return Grid("ZYX"[3 - len(shape) :], shape, known, None if known is None else unit)
+
+
+def _check(radius: float, density: float, noise: float) -> None:
     if not 1 <= radius <= 1000:
         raise InputError(f"radius {radius:g} must lie between 1 and 1,000 pixels")
     if not 0 <= density <= 0.8:
