@@ -24,9 +24,9 @@ from segmentry.cleaning.drop_small import DropSmall
 from segmentry.errors import SegmentryError
 from segmentry.filters.pixel_probability import PixelProbability
 from segmentry.image import Grid
-from segmentry.mapping import MapSegmenter
 from segmentry.methods.pixel_classifier import PixelClassifier
 from segmentry.metrics import metrics
+from segmentry.networks import NetworkStep
 from segmentry.picture import draw_overview
 from segmentry.pixel_classification import PixelModel
 from segmentry.recipe import Recipe
@@ -190,7 +190,8 @@ def _facts(step: type[Step]) -> str:
     rows = []
     learned = [f for name, f in step.model_fields.items() if name.endswith("_") and f.description]
     if issubclass(step, Segmenter):
-        rows.append(["gives", "classes or objects, as it was trained to" if issubclass(step, MapSegmenter) else GIVES[step.task]])
+        free = issubclass(step, NetworkStep) and not step.tells
+        rows.append(["gives", "classes or objects, as it was trained to" if free else GIVES[step.task]])
         rows.append(["works in", " and ".join(f"{n}D" for n in step.dimensions)])
         rows.append(["sees", "all channels at once" if step.colour else "one channel"])
         whole = not step.trained and step().halo(Grid("YX", (9, 9))) is None

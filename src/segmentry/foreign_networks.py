@@ -77,12 +77,11 @@ def _cellpose(path: Path) -> Network:
 def _stardist(path: Path) -> Network:
     model = read_stardist(path)
     family = model.plan
-    anisotropy = model.anisotropy if family.dimensions == 3 else None
     return Network(
         architecture=family,
         representation=Stars(
             n_rays=family.rays,
-            anisotropy=tuple(float(a) for a in anisotropy or (1.0,) * family.dimensions),
+            anisotropy=model.anisotropy,
             threshold=model.probability,
             max_overlap=model.overlap,
             grid=family.grid,

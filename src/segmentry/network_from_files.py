@@ -96,7 +96,12 @@ class Asked:
                 f"the plan is for {channels} channels in {dimensions} dimensions; "
                 f"the images have {len(found.channels)} in {found.dimensions}"
             )
-        outputs = sum(head.channels for head in changed.representing().heads(found.names, dimensions))
+        if changed.representing().task != found.task:
+            what = "classes" if found.task == "semantic" else "ids of objects"
+            raise ParameterError(f"{changed.representation} tells of {changed.representing().task}; labels are {what}")
+        outputs = _outputs(changed, found)
+        if self.plan is None and "architecture.outputs" not in (self.changes or {}):
+            changed = changed.changed({"architecture.outputs": outputs})
         if changed.architecture.outputs != outputs:
             raise ParameterError(
                 f"{changed.representation} of {len(found.names)} classes needs architecture.outputs {outputs}; "
@@ -115,11 +120,10 @@ class Asked:
             return planned(found, self.representation)
         same = self.representation in ("", begun.representation.name) and begun.representation.task == found.task
         plan = planned(found, begun.representation.name if same else self.representation)
-        outputs = sum(h.channels for h in plan.representing().heads(found.names, found.dimensions))
+        plan = plan.changed({"parameters": begun.representation.model_dump(mode="json") if same else {}})
         return plan.changed(
             {
-                "architecture": _giving(begun, outputs).model_dump(mode="json"),
-                "parameters": begun.representation.model_dump(mode="json") if same else {},
+                "architecture": _giving(begun, _outputs(plan, found)).model_dump(mode="json"),
                 "scaling": begun.scaling.model_dump(mode="json"),
                 "spacing": begun.spacing,
                 "unit": begun.unit,
@@ -146,6 +150,11 @@ class Asked:
         if trained.plan.representing().task == "semantic":
             return "mean Dice of the classes"
         return f"mean average precision at IoU {STRICT[0]:g} to {STRICT[-1]:g}"
+
+
+def _outputs(plan: Plan, found: Fingerprint) -> int:
+    """Return how many numbers per pixel a plan's representation takes."""
+    return sum(head.channels for head in plan.representing().heads(found.names, found.dimensions))
 
 
 def _giving(network: Network, outputs: int) -> Architecture:

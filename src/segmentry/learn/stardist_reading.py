@@ -30,7 +30,7 @@ from segmentry.learn.safe_file import shortened
 from segmentry.learn.stardist_network import COUNT, Convolution, StarDistNetwork, convolutions
 from segmentry.parameters import explained
 
-__all__ = ["StarDistModel", "golden_spiral", "plane_rays", "read_stardist"]
+__all__ = ["StarDistModel", "read_stardist"]
 
 #: Bytes of a description and of weights, and how many times larger than in a zip file they may be.
 _MOST_WORDS, _MOST, _DENSEST = 2**20, 2**31 - 1, 1000
@@ -58,11 +58,7 @@ class StarDistModel:
     overlap
         Largest share of the smaller of two objects that may lie in the other.
     anisotropy
-        Of the objects that it was trained on: how many times shorter they are along each axis; ``None``: not told.
-    directions : (rays, axes) float32 array
-        Where each ray leads, in pixels along each axis.
-    triangles : (n, 3) int32 array
-        Rays between which the surface of an object is spanned; none in a plane, where each is joined to the next.
+        Lengths of voxels along each axis, relative to each other, for which the rays are spread evenly.
     names
         Of the classes, the background first.
     """
@@ -71,9 +67,7 @@ class StarDistModel:
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
     probability: float
     overlap: float
-    anisotropy: tuple[float, ...] | None
-    directions: NDArray[np.float32] = field(repr=False)
-    triangles: NDArray[np.int32] = field(repr=False)
+    anisotropy: tuple[float, ...]
     names: tuple[str, ...]
 
 
@@ -92,9 +86,7 @@ def read_stardist(path: str | PathLike[str]) -> StarDistModel:
             raise InputError("it has no config.json")
         config = _object("config.json", words["config.json"])
         plan = _plan(config)
-        directions, triangles = _rays(config, plan)
         thresholds = _object("thresholds.json", words["thresholds.json"] or b"{}")
-        anisotropy = config.get("anisotropy")
         with files.weights() as weights:
             arrays = _arrays(plan, read_layers(weights), str(config.get("unet_prefix") or ""))
         return StarDistModel(
@@ -102,43 +94,9 @@ def read_stardist(path: str | PathLike[str]) -> StarDistModel:
             arrays=arrays,
             probability=_share(thresholds.get("prob"), _PROBABILITY),
             overlap=_share(thresholds.get("nms"), _OVERLAP),
-            anisotropy=None if anisotropy is None else _ratios(anisotropy, plan.dimensions),
-            directions=directions,
-            triangles=triangles,
+            anisotropy=_anisotropy(config, plan),
             names=("background", *(f"class {i + 1}" for i in range(plan.classes))) if plan.classes else _NAMES,
         )
-
-
-def plane_rays(count: int) -> NDArray[np.float32]:
-    """Return so many directions in a plane, (count, 2) along Y and X: the first along X, the next towards Y."""
-    angles = 2 * np.pi * np.arange(count) / count
-    return np.stack([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
-
-
-def golden_spiral(
-    count: int, anisotropy: Sequence[float] = (1.0, 1.0, 1.0)
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return directions that lie evenly on an ellipsoid, (count, 3) of length 1, and the triangles between them.
-
-    Each follows the one before by the golden angle, from -Z to Z. The corners of each triangle go round it in the same
-    sense: the determinant of their directions is negative.
-
-    Parameters
-    ----------
-    anisotropy
-        How many times shorter the ellipsoid is along each axis.
-    """
-    from scipy.spatial import ConvexHull
-
-    angle = np.pi * (3 - np.sqrt(5)) * np.arange(count)
-    height = np.linspace(-1, 1, count)
-    radius = np.sqrt(1 - height**2)
-    points = np.stack([height, radius * np.sin(angle), radius * np.cos(angle)], axis=1) / np.asarray(anisotropy)
-    triangles = ConvexHull(points).simplices.astype(np.int32)
-    turned = np.linalg.det(points[triangles]) > 0
-    triangles[turned] = triangles[turned, ::-1]
-    directions = points / np.linalg.norm(points, axis=1, keepdims=True)
-    return directions.astype(np.float32), triangles
 
 
 class _Files:
@@ -280,10 +238,10 @@ def _plan(config: Mapping[str, Any]) -> StarDistNetwork:
     return plan
 
 
-def _rays(config: Mapping[str, Any], plan: StarDistNetwork) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """Return where the rays of a network lead, and the triangles between them."""
+def _anisotropy(config: Mapping[str, Any], plan: StarDistNetwork) -> tuple[float, ...]:
+    """Return for which lengths of voxels the rays of a network are spread evenly."""
     if plan.dimensions == 2:
-        return plane_rays(plan.rays), np.zeros((0, 3), np.int32)
+        return (1.0, 1.0)
     said = config.get("rays_json", {"name": "Rays_GoldenSpiral", "kwargs": {"n": plan.rays}})
     if not isinstance(said, dict) or said.get("name") != "Rays_GoldenSpiral" or not isinstance(said["kwargs"], dict):
         raise InputError(f"its rays are {shortened(said)}; those of the golden spiral are known")
@@ -292,7 +250,7 @@ def _rays(config: Mapping[str, Any], plan: StarDistNetwork) -> tuple[NDArray[np.
         raise InputError(f"it has {plan.rays} rays, and its rays_json says {shortened(count)}; 4 or more are needed")
     if anisotropy is None:
         anisotropy = config.get("anisotropy")
-    return golden_spiral(count, _ratios(anisotropy, 3) if anisotropy is not None else (1.0, 1.0, 1.0))
+    return _ratios(anisotropy, 3) if anisotropy is not None else (1.0, 1.0, 1.0)
 
 
 def _ratios(said: Any, count: int) -> tuple[float, ...]:
