@@ -1,6 +1,8 @@
 """Networks of other programs, from their files to objects."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +134,20 @@ def test_what_is_no_network_is_refused_in_a_line(tmp_path, capsys, make, said):
     assert len(lines) == 1
     assert said in lines[0]
     assert not (tmp_path / "n.safetensors").exists()
+
+
+#: What the makers of the format say of a package.
+MAKERS = """
+import sys
+from bioimageio.core import test_description
+print(test_description(sys.argv[1], weight_format="onnx").status)
+"""
+
+
+def test_a_network_on_a_grid_becomes_a_package_that_others_accept(stars, tmp_path):
+    pytest.importorskip("bioimageio.core")
+    package = tmp_path / "stars.zip"
+    assert command(["weights", "export", str(stars["stardist2d"]), str(package)]) == 0
+    # In a process of its own: it leaves files open.
+    done = subprocess.run([sys.executable, "-c", MAKERS, str(package)], check=False, capture_output=True, text=True)
+    assert done.stdout.split()[-1:] == ["passed"], done.stdout + done.stderr

@@ -52,7 +52,7 @@ def imported(path: Path, licence: str = "", tell: Callable[[str], None] = lambda
         raise InputError(f"{path} does not exist")
     network = _stardist(path) if path.is_dir() or path.suffix.lower() in _SUFFIXES else _cellpose(path)
     tell(f"{path.name}: {network.architecture.title}, {sum(a.size for a in network.arrays.values()):,} numbers")
-    card = {**network.card, "file": path.name, "sha256": _sha256(path), "licence": licence or "not told"}
+    card = {**network.card, "file": path.name, "sha256": _sha256(path), **({"licence": licence} if licence else {})}
     return replace(network, card=card, graph=_graph(network.architecture, network.arrays))
 
 

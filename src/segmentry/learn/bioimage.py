@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from segmentry.errors import InputError
 from segmentry.io import written_whole
+from segmentry.learn.families import output_grid
 from segmentry.learn.network_file import Network, save_network
 from segmentry.learn.onnx_graph import read_graph, with_weights
 from segmentry.learn.representation import Head, activated
@@ -139,8 +140,10 @@ def _output(network: Network, tensor: dict[str, Any]) -> dict[str, Any]:
     else:
         names = [f"{head.name}_{i}" for head in heads for i in range(head.channels)]
     axes: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": names}]
-    for i in range(len(network.multiple)):
+    for i, step in enumerate(output_grid(network.architecture)):
         place = _axis(network, i)
+        # The length of the output is that of the image by the ratio of both pixels' sizes.
+        place |= {"scale": step * place.get("scale", 1.0)} if step > 1 else {}
         axes.append({"type": "space", **place, "size": {"tensor_id": "image", "axis_id": place["id"], "offset": 0}})
     kind = _kind(heads)
     after = {"classes": {"id": "softmax", "kwargs": {"axis": "channel"}}, "shares": {"id": "sigmoid"}}

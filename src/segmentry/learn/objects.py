@@ -16,7 +16,6 @@ __all__ = [
     "flow_errors",
     "flows_of",
     "kept",
-    "near_others",
     "numbered",
     "own_distance",
     "ray_lengths_of",
@@ -130,30 +129,6 @@ def ray_lengths_of(labels: NDArray[np.int64], directions: NDArray[np.float64]) -
     within = (slice(1, -1),) * labels.ndim
     depths = own_distance(np.pad(labels, 1), (1.0,) * labels.ndim)[0][within] + np.float32(0.5)
     return ray_lengths(numbers, _boxes(numbers, count), depths, directions)
-
-
-def near_others(labels: NDArray[np.int64], spacing: Sequence[float], reach: float) -> NDArray[np.bool_]:
-    """Return the pixels of objects that lie at most so far, in pixels of the finest axis, from another object.
-
-    Distances are those of :func:`own_distance`.
-    """
-    from segmentry.kernels.distance import distance_to_background
-
-    ratio = [s / min(spacing) for s in spacing]
-    margin = [int(reach / r) + 2 for r in ratio]
-    found = np.zeros(labels.shape, np.bool_)
-    numbers, count = numbered(labels)
-    for number, box in enumerate(_boxes(numbers, count), 1):
-        if box is None:
-            continue
-        wide = tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margin, strict=True))
-        part = numbers[wide]
-        own = part == number
-        free = own | (part == 0)
-        if not free.all():
-            near = distance_to_background(free, ratio) <= reach + 0.5
-            found[wide][own & near] = True
-    return found
 
 
 def numbered(labels: NDArray[np.int64]) -> tuple[NDArray[np.uint32], int]:

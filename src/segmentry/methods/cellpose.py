@@ -23,7 +23,9 @@ from segmentry.learn.cellpose_network import CellposeNetwork
 from segmentry.learn.cellpose_scaling import cellpose_scores, cellpose_volume_scores
 from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Representation, activated
+from segmentry.learn.representations.flows import LARGEST
 from segmentry.networks import NetworkStep, picked
+from segmentry.result import Result
 from segmentry.selection import selected
 from segmentry.workspace import ensure_memory
 
@@ -93,3 +95,10 @@ class Cellpose(NetworkStep):
             if one.grid.length("C") == 1:
                 return picked(one, (0, None), known.channels)
         return super()._seen(image)
+
+    def decode(self, maps: Image, survey: None = None) -> Result:
+        planar = isinstance(self.knowledge().architecture, CellposeNetwork)
+        if planar and len(maps.grid.spatial) == 3 and self.max_error is None:
+            # Sums of what planes along three axes tell are no flows of a volume: Cellpose does not compare them.
+            return self.model_copy(update={"max_error": LARGEST}).decode(maps, survey)
+        return super().decode(maps, survey)

@@ -178,7 +178,7 @@ def import_(
     found = imported(file, licence, note)
     save_network(out, found, overwrite)
     method = "stardist" if found.representation.name == "stars" else "cellpose"
-    note(f"{out}: {_tells(found)}; licence {found.card['licence']}; segment by it with --method {method}")
+    note(f"{out}: {_tells(found)}; licence {licence or 'not told'}; segment by it with --method {method}")
 
 
 @weights.command(name="list")

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segmentry.image import Grid
-from segmentry.learn.objects import divided, near_others, own_distance, seeds_of
+from segmentry.learn.objects import divided, own_distance, seeds_of
 from segmentry.learn.representation import UNLABELLED, Head, Maps, Representation
 from segmentry.result import Instances
 
 __all__ = ["Boundary"]
 
-BACKGROUND, INTERIOR, RIM, CONTACT = 0, 1, 2, 3
+BACKGROUND, INTERIOR, RIM = 0, 1, 2
 
 
 class Boundary(Representation):
@@ -39,10 +39,6 @@ class Boundary(Representation):
         lt=1,
         description="Largest width of the rim, as a share of the object's largest depth.",
     )
-    contacts: bool = Field(
-        default=False,
-        description="Whether the rim is a class of its own where another object is near, which parts those that touch.",
-    )
     depth: float = Field(
         default=0.1,
         gt=0,
@@ -58,20 +54,18 @@ class Boundary(Representation):
     min_size: int = Field(default=0, ge=0, le=10**9, description="Objects of fewer pixels are dropped.")
 
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
-        return (Head("parts", "classes", 4 if self.contacts else 3),)
+        return (Head("parts", "classes", 3),)
 
     def encode(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> Maps:
         distance, largest = own_distance(labels, spacing)
         parts = np.where(labels > 0, RIM, labels)
         inside = distance > np.minimum(self.width, self.most * largest)
         parts[(labels > 0) & inside] = INTERIOR
-        if self.contacts:
-            parts[(parts == RIM) & near_others(labels, spacing, self.width)] = CONTACT
         parts[labels == UNLABELLED] = UNLABELLED
         return {"parts": parts.astype(np.int64)}
 
     def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: None = None) -> Instances:
-        foreground = maps[INTERIOR:].sum(axis=0)
+        foreground = maps[INTERIOR] + maps[RIM]
         mask = foreground > self.threshold
         seeds = seeds_of(maps[INTERIOR], mask, self.depth, self.min_interior)
         return divided(maps[INTERIOR], seeds, mask, foreground, grid, tuple(names), self.min_size)

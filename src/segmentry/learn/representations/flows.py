@@ -18,6 +18,8 @@ __all__ = ["Flows"]
 
 #: How far from foreground other foreground may change what is made of it: steps are told between neighbouring pixels.
 APART = 2
+#: Squared, two directions differ by this at the most.
+LARGEST = 4.0
 
 
 class Flows(Representation):
@@ -38,9 +40,9 @@ class Flows(Representation):
     max_error: float = Field(
         default=0.4,
         gt=0,
-        le=4,
+        le=LARGEST,
         description="Mean squared difference between the flows that were told and those of the object's shape, beyond"
-        " which the object is dropped.",
+        " which the object is dropped; 4: none is.",
     )
     length: float = Field(default=1.0, gt=0, le=100, description="Length of a flow as the network tells it.")
     min_size: int = Field(default=0, ge=0, le=10**9, description="Objects of fewer pixels are dropped.")
@@ -61,8 +63,10 @@ class Flows(Representation):
         mask = probable > self.threshold
         flows = maps[:-1] / np.float32(self.length)
         labels, count = sinks(flows, mask, grid.anisotropy)
-        errors = flow_errors(labels, count, flows, grid.anisotropy)
-        return kept(labels, errors <= self.max_error, probable, grid, tuple(names), self.min_size)
+        fine = np.ones(count, np.bool_)
+        if self.max_error < LARGEST:
+            fine = flow_errors(labels, count, flows, grid.anisotropy) <= self.max_error
+        return kept(labels, fine, probable, grid, tuple(names), self.min_size)
 
     def mirrored(self, maps: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float32]:
         maps = maps.copy()
