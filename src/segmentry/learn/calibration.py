@@ -53,8 +53,8 @@ def calibrated(scores: NDArray[np.float32], curve: Sequence[tuple[float, float]]
 
     Examples
     --------
-    >>> calibrated(np.array([0.2, 0.75], np.float32), ((0.5, 0.1), (1.0, 0.9))).round(3).tolist()
-    [0.1, 0.5]
+    >>> calibrated(np.array([0.2, 0.75], np.float32), ((0.5, 0.25), (1.0, 0.75))).tolist()
+    [0.25, 0.5]
     """
     if not curve:
         return scores

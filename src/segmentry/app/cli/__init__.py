@@ -24,7 +24,7 @@ from segmentry.app.cli import (
     trials,
     weights,
 )
-from segmentry.app.cli.console import complain, set_up
+from segmentry.app.cli.console import complain, heed_interrupts, set_up
 from segmentry.errors import Cancelled, ParameterError, SegmentryError, UnknownNameError, one_line
 
 __all__ = ["app", "main"]
@@ -72,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     0 done, 1 failed, 2 wrong usage, 3 some inputs failed, 130 interrupted.
     """
+    heed_interrupts()
     code = run(sys.argv[1:] if arguments is None else arguments)
     if code == INTERRUPTED:
         # Python remembers an interrupt that arrived inside exec(), though it was handled, and would die of it at exit.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from segmentry.run import Progress
 
-__all__ = ["complain", "counted", "note", "print_json", "progress_bar", "set_up", "show_table"]
+__all__ = ["complain", "counted", "heed_interrupts", "note", "print_json", "progress_bar", "set_up", "show_table"]
+
+#: When the user asked to stop.
+_interrupts: list[float] = []
 
 
 def set_up() -> None:
@@ -66,6 +71,16 @@ def show_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     console.print(table)
 
 
+def heed_interrupts() -> None:
+    """Have an interrupt stop the work at its next step, even one that Python loses, as it does within finalizers."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        _interrupts.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+
+
 @contextmanager
 def progress_bar(total: int) -> Iterator[Callable[[Path], Progress]]:
     """Show a bar for the inputs and one for the step at work, where standard error is a terminal."""
@@ -83,7 +98,12 @@ def progress_bar(total: int) -> Iterator[Callable[[Path], Progress]]:
             nonlocal begun
             bar.update(inputs, completed=begun, description=path.name)
             begun += 1
-            return lambda what, share: bar.update(step, description=what, completed=share)
+            return update
+
+        def update(what: str, share: float) -> None:
+            if _interrupts:
+                raise KeyboardInterrupt
+            bar.update(step, description=what, completed=share)
 
         yield for_input
 
