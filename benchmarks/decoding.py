@@ -74,7 +74,7 @@ tasks["distances to labels"] = lambda: drawn(prob, dist, 0.5)
 tasks["distances to labels, few"] = lambda: drawn(prob, dist, 0.8)
 deep, prob3, dist3 = data["deep"].astype(np.uint16), data["prob3"], np.moveaxis(data["dist3"], 0, -1).copy()
 tasks["labels to 96 distances, volume"] = lambda: star_dist3D(deep, rays, mode="cpp")
-tasks["distances to labels, volume"] = lambda: drawn3d(prob3, dist3, 0.8)
+tasks["distances to labels, volume"] = lambda: drawn3d(prob3, dist3, 0.93)
 """
 
 
@@ -152,7 +152,7 @@ def tasks(data: dict[str, np.ndarray]) -> dict[str, tuple[str, Callable[[], obje
     flows = np.concatenate([data["flows"], 1 / (1 + np.exp(-data["logits"]))[None]])
     stars, stars3 = (np.concatenate([data[f"prob{n}"][None], data[f"dist{n}"]]) for n in ("", "3"))
     directions, directions3 = rays(32, 2, (1.0, 1.0))[0], rays(RAYS, 3, (LONG, 1.0, 1.0))[0]
-    deep_stars = Stars(n_rays=RAYS, anisotropy=(LONG, 1.0, 1.0), threshold=0.8)
+    deep_stars = Stars(n_rays=RAYS, anisotropy=(LONG, 1.0, 1.0), threshold=0.93)
     return {
         "labels to flows": ("Cellpose 3", lambda: flows_of(labels, (1.0, 1.0))),
         "flows to labels": ("Cellpose 3", lambda: Flows(max_error=4).decode(flows, flat, NAMES)),
