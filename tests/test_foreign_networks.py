@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 
 from segmentry.app.cli import run as command
 from segmentry.errors import InputError, ParameterError
@@ -22,6 +23,7 @@ from segmentry.methods.stardist import StarDist
 from segmentry.metrics import match_objects
 from segmentry.result import Instances
 from segmentry.run import run
+from taught import network_file
 
 torch = pytest.importorskip("torch")
 REFERENCE = Path(__file__).parent / "reference"
@@ -151,3 +153,15 @@ def test_a_network_on_a_grid_becomes_a_package_that_others_accept(stars, tmp_pat
     # In a process of its own: it leaves files open.
     done = subprocess.run([sys.executable, "-c", MAKERS, str(package)], check=False, capture_output=True, text=True)
     assert done.stdout.split()[-1:] == ["passed"], done.stdout + done.stderr
+
+
+def test_distances_are_told_in_the_pixels_of_the_image():
+    pixels = np.zeros((90, 90), np.float32)
+    pixels[45, 45] = 1
+    # The network tells of objects of 6 pixels; seen larger, the same distances are fewer pixels of the image.
+    sizes = [
+        run(StarDist(model=network_file(2, "stars"), diameter=diameter, threshold=0.6), Image.from_array(blurred))
+        .instances.labels.astype(bool).sum()
+        for diameter, blurred in ((6, gaussian_filter(pixels, 4)), (2, gaussian_filter(pixels, 4)))
+    ]  # fmt: skip
+    assert sizes[0] / sizes[1] == pytest.approx(9, rel=0.4)

@@ -147,9 +147,13 @@ class NetworkStep(TrainedStep, MapSegmenter):
             return
         maps = new_array((known.architecture.outputs, *resampled.grid.spatial_shape), np.float32)
         predictor.predict(resampled, self.scale_, maps, tell)
+        zoom = [n / m for n, m in zip(resampled.grid.spatial_shape, seen.grid.spatial_shape, strict=True)]
+        factors = np.ones((maps.shape[0], *(1,) * len(zoom)), np.float32)
+        lengths = self.representing().lengths(zoom, resampled.grid.anisotropy)
+        factors[: len(lengths)] = lengths.reshape(-1, *(1,) * len(zoom))
         back = Interpolated(maps, into.shape)
         for region in slabs(into.shape):
-            into[region] = back[region]
+            into[region] = back[region] * factors[region[0]]
 
     def survey(self, maps: Image) -> Any:
         return self.representing().survey(maps.data, maps.grid.without("C"))

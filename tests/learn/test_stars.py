@@ -168,3 +168,20 @@ def test_maps_of_a_mirror_image_are_turned_back():
         np.testing.assert_allclose(kind.mirrored(maps, axes)[1:], straight, atol=1e-3)
     with pytest.raises(ParameterError, match="no mirror image"):
         kind.mirrored(np.zeros((9, 2, 3, 4), np.float32), (0,))
+
+
+@pytest.mark.parametrize("zoom", [(2.0, 2.0), (1.0, 3.0), (2.0, 1.0, 1.0)])
+def test_lengths_are_those_in_the_pixels_of_the_image(zoom):
+    ndim = len(zoom)
+    kind, radius = representation("stars", n_rays=64), 9.0
+    fine = [round(24 * z) for z in zoom]
+    away = sum(((p + 0.5) / z - 12) ** 2 for p, z in zip(np.indices(fine), zoom, strict=True))
+    # Of the fine image, whose pixels are shorter by the zoom; each number as the middle of the ball tells it.
+    told = kind.encode((away < radius**2).astype(np.int64), [1 / z for z in zoom])
+    middle = tuple(n // 2 for n in fine)
+    lengths = told["distances"][(slice(None), *middle)] * kind.lengths(zoom, [1 / z for z in zoom])[1:]
+    maps = np.zeros((65, *(24,) * ndim), np.float32)
+    maps[(slice(None), *(12,) * ndim)] = [0.9, *lengths]
+    found = np.asarray(kind.decode(maps, Grid("ZYX"[3 - ndim :], (24,) * ndim), NAMES).labels) > 0
+    true = sum((p + 0.5 - 12) ** 2 for p in np.indices((24,) * ndim)) < radius**2
+    assert (found & true).sum() / (found | true).sum() > 0.8

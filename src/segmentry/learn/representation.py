@@ -147,6 +147,22 @@ class Representation(BaseModel):
         """
         return maps
 
+    def lengths(self, zoom: Sequence[float], spacing: Sequence[float]) -> NDArray[np.float32]:
+        """Return what the first maps are multiplied by to be those of an image of other pixels: lengths are in pixels.
+
+        Parameters
+        ----------
+        zoom
+            How many times more pixels the image has that the maps were told of, along each axis.
+        spacing
+            Size of its pixels; only the ratios matter.
+
+        Returns
+        -------
+        A number for each of the first channels; none where no map has lengths in pixels.
+        """
+        return np.ones(0, np.float32)
+
     def halo(self, grid: Grid) -> tuple[int, ...]:
         """Return how far around a pixel, or around the connected foreground that an object lies in, it looks."""
         return (0,) * len(grid.spatial)

@@ -170,6 +170,11 @@ class Stars(Representation):
             number = -number
         return np.concatenate([maps[:1], maps[1 + number % self.n_rays], maps[1 + self.n_rays :]])
 
+    def lengths(self, zoom: Sequence[float], spacing: Sequence[float]) -> NDArray[np.float32]:
+        directions, _ = rays(self.n_rays, len(zoom), self._ratio(spacing))
+        shorter = np.linalg.norm(directions[:, 3 - len(zoom) :] / np.array(zoom), axis=1)
+        return np.concatenate([[1.0], shorter]).astype(np.float32)
+
     def _ratio(self, spacing: Sequence[float]) -> tuple[float, ...]:
         sizes = self.anisotropy if len(self.anisotropy) == len(spacing) else spacing
         return tuple(s / min(sizes) for s in sizes)
