@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from segmentry.errors import Cancelled, OutputError, SegmentryError, one_line
-from segmentry.job import Options, load_record, segment_file, sha256
+from segmentry.io.digest import sha256
+from segmentry.job import Options, load_record, segment_file
 from segmentry.recipe import Recipe, differences
 from segmentry.run import Progress
 from segmentry.trained import file_sha256

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError, MissingExtraError
+from segmentry.io.digest import sha256
 from segmentry.learn.cellpose_network import read_cellpose
 from segmentry.learn.families import Family
 from segmentry.learn.network_file import Network
@@ -52,7 +52,7 @@ def imported(path: Path, licence: str = "", tell: Callable[[str], None] = lambda
         raise InputError(f"{path} does not exist")
     network = _stardist(path) if path.is_dir() or path.suffix.lower() in _SUFFIXES else _cellpose(path)
     tell(f"{path.name}: {network.architecture.title}, {sum(a.size for a in network.arrays.values()):,} numbers")
-    card = {**network.card, "file": path.name, "sha256": _sha256(path), **({"licence": licence} if licence else {})}
+    card = {**network.card, "file": path.name, "sha256": sha256(path), **({"licence": licence} if licence else {})}
     return replace(network, card=card, graph=_graph(network.architecture, network.arrays))
 
 
@@ -117,11 +117,3 @@ def _graph(family: Family, arrays: Mapping[str, NDArray[Any]]) -> bytes:
     module = build(family)
     module.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
     return graph_of(module, family)
-
-
-def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of all files in a folder one after the other."""
-    found = hashlib.sha256()
-    for part in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        found.update(part.read_bytes())
-    return found.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -21,13 +20,14 @@ from segmentry.analysis.measure import Measure
 from segmentry.errors import InputError, OutputError, one_line
 from segmentry.image import SPATIAL, Image, Transposed
 from segmentry.io import read, write, write_labels, write_table, written_whole
+from segmentry.io.digest import sha256
 from segmentry.overview import Overview
 from segmentry.picture import draw_overview
 from segmentry.recipe import Recipe
 from segmentry.result import Panoptic, Semantic
 from segmentry.run import Outcome, Progress
 
-__all__ = ["RECORD", "Options", "load_record", "segment_file", "sha256"]
+__all__ = ["RECORD", "Options", "load_record", "segment_file"]
 
 RECORD = "run.json"
 FORMAT = 1
@@ -207,17 +207,6 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder / RECORD} is damaged: {one_line(error)}") from error
     found: dict[str, Any] = record
     return found
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and contents of all files in a folder."""
-    if path.is_dir():
-        total = hashlib.sha256()
-        for part in sorted(p for p in path.rglob("*") if p.is_file()):
-            total.update(f"{part.relative_to(path).as_posix()}\0{sha256(part)}\n".encode())
-        return total.hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_outputs(

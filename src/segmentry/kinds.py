@@ -11,7 +11,8 @@ import segmentry
 from segmentry.errors import InputError
 from segmentry.image import Image
 from segmentry.io import read, read_labels, read_provenance, read_table, write_labels, write_table
-from segmentry.job import Options, sha256
+from segmentry.io.digest import sha256
+from segmentry.job import Options
 from segmentry.object_classification import ObjectClassifier, ObjectModel
 from segmentry.result import Instances
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from segmentry.errors import InputError
 from segmentry.io import read_labels, read_provenance
-from segmentry.job import RECORD, Options, load_record, segment_file, sha256
+from segmentry.io.digest import sha256
+from segmentry.job import RECORD, Options, load_record, segment_file
 from segmentry.recipe import Recipe, differences
 from segmentry.run import Progress
 from segmentry.tiling import slabs
