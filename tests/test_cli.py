@@ -40,9 +40,8 @@ def test_command_line_python_and_recipe_give_identical_labels(tmp_path, method, 
 
 def test_filters_and_cleaners_are_said_on_the_command_line(image, tmp_path):
     given = ["--filter", "gaussian:sigma=1.5 um", "--filter", "normalise:low=2,high=99", "--clean", "fill_holes"]
-    code = run(
-        ["segment", str(image), "-o", str(tmp_path / "o"), *given, "--set", "depth=2", "--set", "gaussian.sigma=2"]
-    )
+    given += ["--set", "depth=2", "--set", "gaussian.sigma=2"]
+    code = run(["segment", str(image), "-o", str(tmp_path / "o"), "-m", "watershed", *given])
     assert code == 0
     recipe = Recipe.from_dict(json.loads((tmp_path / "o" / "cells" / "run.json").read_text())["recipe"])
     assert recipe.filters[0].sigma.value == 2
@@ -56,9 +55,9 @@ WRONG = {
     "unknown option": (["segment", "{image}", "--otu", "x"], 2, "--otu"),
     "no output": (["segment", "{image}"], 2, "--out"),
     "unknown method": (["segment", "{image}", "-o", "{out}", "-m", "otus"], 2, "did you mean 'otsu'"),
-    "unknown parameter": (["segment", "{image}", "-o", "{out}", "--set", "dept=1"], 2, "did you mean 'depth'"),
-    "parameter out of bounds": (["segment", "{image}", "-o", "{out}", "--set", "depth=-1"], 2, "zero or more"),
-    "parameter without value": (["segment", "{image}", "-o", "{out}", "--set", "depth"], 2, "key=value"),
+    "unknown parameter": (["segment", "{image}", "-o", "{out}", "--set", "diametr=1"], 2, "did you mean 'diameter'"),
+    "parameter out of bounds": (["segment", "{image}", "-o", "{out}", "--set", "diameter=-1"], 2, "zero or more"),
+    "parameter without value": (["segment", "{image}", "-o", "{out}", "--set", "diameter"], 2, "key=value"),
     "unknown step": (["segment", "{image}", "-o", "{out}", "--set", "gausian.sigma=1"], 2, "no step 'gausian'"),
     "unknown filter": (["segment", "{image}", "-o", "{out}", "--filter", "gaus"], 2, "gaussian"),
     "recipe and method": (["segment", "{image}", "-o", "{out}", "-r", "x.yaml", "-m", "otsu"], 2, "leave out --method"),
@@ -108,7 +107,7 @@ def test_some_bad_inputs_of_several_give_exit_code_three(tmp_path, capsys):
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(image, tmp_path, capsys):
     assert run(["segment", str(image), "-o", str(tmp_path / "out"), "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "watershed" in said
+    assert "nuclei" in said
     assert "(48, 56)" in said
     assert not (tmp_path / "out").exists()
 
@@ -124,7 +123,7 @@ def test_the_demo_finds_the_coins(tmp_path, capsys):
 
 
 def test_replay_says_identical_then_names_the_edit(image, tmp_path, capsys):
-    run(["segment", str(image), "-o", str(tmp_path / "o")])
+    run(["segment", str(image), "-o", str(tmp_path / "o"), "-m", "watershed"])
     capsys.readouterr()
     assert run(["replay", str(tmp_path / "o")]) == 0
     assert "identical, byte for byte" in capsys.readouterr().out
@@ -193,7 +192,7 @@ def test_scores_and_properties_are_listed_and_explained(command, name, part, cap
     "suffix", [".png", ".npy", ".npz", ".h5", ".zarr", ".nii.gz", ".json", ".geojson", ".zip", ".ome.tif"]
 )
 def test_labels_go_to_every_format_and_back(image, tmp_path, suffix):
-    run(["segment", str(image), "-o", str(tmp_path / "o")])
+    run(["segment", str(image), "-o", str(tmp_path / "o"), "-m", "watershed"])
     labels = tmp_path / "o" / "cells" / "labels.ome.tif"
     there, back = tmp_path / f"there{suffix}", tmp_path / "back.ome.tif"
     assert run(["convert", str(labels), str(there)]) == 0

@@ -51,6 +51,7 @@ VARIANTS = {
         {"model": network_file(3, "stars"), "max_overlap": 0.1},
         {"model": network_file(2, "stars"), "flips": True, "threshold": 0.9, "diameter": 4.5},
     ],
+    "nuclei": [{"variant": "fast"}, {"threshold": 0.3, "min_size": 3, "diameter": 9}],
     "density": [{"model": density_file()}],
     "pixel_probability": [{"model": colour_model_file()}, {"model": colour_model_file(), "of": "background"}],
     "random_walker": [{"foreground": "dark", "certainty": 0, "sigma": 0}, {"certainty": 1, "beta": 1000}],
@@ -125,6 +126,7 @@ def cases(kind, checks):
         for name in catalog.names(kind)
         # what sorts objects leaves them as they are, and a model of flat objects knows no volumes: tests/test_kinds.py
         if not getattr(catalog.step(kind, name), "sorts", False)
+        and not getattr(catalog.step(kind, name), "foreign", False)  # tests/test_foreign_programs.py
         for number, parameters in enumerate(chosen(kind, name))
         for check in checks
     ]

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import yaml
 from scipy.ndimage import gaussian_filter
 
 from segmentry.app.cli import run as command
@@ -79,6 +81,32 @@ def test_a_model_is_imported_and_segments_files(stars, tmp_path, capsys):
     assert command(["replay", str(tmp_path / "out" / "a")]) == 0
     assert command(["weights", "info", str(stars["stardist2d"])]) == 0
     assert "StarDist" in capsys.readouterr().out
+
+
+def packed(target, weights="stardist_weights.h5", **changes):
+    """A model of StarDist as its own `export_bioimageio` lays it out."""
+    with zipfile.ZipFile(REFERENCE / "stardist2d.zip") as file:
+        config, thresholds = (json.loads(file.read(name)) for name in ("config.json", "thresholds.json"))
+        arrays = file.read("weights_best.h5")
+    said = {"config": config, "thresholds": thresholds, "weights": "stardist_weights.h5", **changes}
+    with zipfile.ZipFile(target, "w") as file:
+        file.writestr("rdf.yaml", yaml.safe_dump({"type": "model", "config": {"stardist": said}}))
+        file.writestr(weights, arrays)
+        file.writestr("weights.h5", b"of another format")
+    return str(target)
+
+
+def test_packages_that_stardist_made_are_the_model_in_them(stars, tmp_path, capsys):
+    package = packed(tmp_path / "package.zip")
+    assert command(["weights", "import", package, "-o", str(tmp_path / "found.safetensors")]) == 0
+    one, other = load_network(tmp_path / "found.safetensors"), load_network(stars["stardist2d"])
+    assert one.representation == other.representation
+    assert all(np.array_equal(one.arrays[name], other.arrays[name]) for name in other.arrays)
+    lost = packed(tmp_path / "lost.zip", "other.h5")
+    odd = packed(tmp_path / "odd.zip", config=3)
+    for broken, said in ((lost, "no file 'stardist_weights.h5'"), (odd, "not that of a model of StarDist")):
+        assert command(["weights", "import", broken, "-o", str(tmp_path / "none.safetensors")]) == 1
+        assert said in capsys.readouterr().err
 
 
 def test_tiles_give_the_objects_of_the_whole(stars):

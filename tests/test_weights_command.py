@@ -1,6 +1,7 @@
 """Trained networks on the command line: looked at, listed, and given to other programs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -49,7 +50,7 @@ def test_a_network_becomes_a_package_and_is_listed(network, tmp_path, capsys):
     assert run(["weights", "export", "nuclei.safetensors", "nuclei.zip"]) == 0
     assert load_bioimage("nuclei.zip").names == ("background", "núcleo")
     (tmp_path / "broken.safetensors").write_bytes(b"nothing")
-    assert run(["weights", "list"]) == 0
+    assert run(["weights", "list", "."]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if ". " in line or "." in line.split()[0]] == [
         "broken.safetensors",
@@ -59,6 +60,18 @@ def test_a_network_becomes_a_package_and_is_listed(network, tmp_path, capsys):
     assert "not in the safetensors format" in lines[1] + lines[2]
     assert run(["weights", "list", "--json", str(tmp_path)]) == 0
     assert [len(entry) > 2 for entry in json.loads(capsys.readouterr().out)] == [False, True, True]
+
+
+def test_networks_that_come_along_are_found_by_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["weights", "list", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(entry["file"]).stem for entry in found] == ["nuclei", "nuclei_fast"]
+    assert run(["weights", "info", "nuclei", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)["card"]
+    assert card["licence"] == "CC0-1.0"
+    assert run(["weights", "export", "nuclei_fast", "fast.onnx"]) == 0
+    assert (tmp_path / "fast.onnx").stat().st_size < 12e6
 
 
 @pytest.mark.parametrize(

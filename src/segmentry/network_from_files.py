@@ -314,7 +314,7 @@ def learn(
             given, plan, device=asked.device, start=start, checkpoint=going, resume=resume, tell=tell
         )
     chosen = {name: getattr(trained.representation, name) for name in trained.representation.tunable}
-    changed = [f"{name} {value:g}" for name, value in chosen.items() if value != getattr(plan.representing(), name)]
+    changed = [f"{name} {value}" for name, value in chosen.items() if value != getattr(plan.representing(), name)]
     if changed:
         say(f"chosen by what was held out: {', '.join(changed)}")
     save_network(out, _network(trained, graph, asked), overwrite=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -32,7 +33,7 @@ from segmentry.tiling import slabs, window_grid
 from segmentry.trained import TrainedStep
 from segmentry.workspace import new_array
 
-__all__ = ["DEVICE", "NetworkStep", "picked"]
+__all__ = ["DEVICE", "NetworkStep", "on_device", "picked"]
 
 #: Environment variable that says where networks run: `auto`, `cpu`, `cuda`.
 DEVICE = "SEGMENTRY_DEVICE"
@@ -243,11 +244,24 @@ class NetworkStep(TrainedStep, MapSegmenter):
             return image
         if set(known) <= set(here):
             return picked(image, [here.index(name) for name in known], known)
+        if len(known) == 1:
+            return selected(image, None, False, [])  # which says how one is chosen
         names = f" ({', '.join(known)})" if any(known) else ""
         raise InputError(
             f"{self.name}: the network was trained on {len(known)} channel{'s' * (len(known) > 1)}{names}; "
             f"the image has {len(here or ('',))}: choose the channels that it knows"
         )
+
+
+@contextmanager
+def on_device(name: str) -> Iterator[None]:
+    """Have networks run on a device, as :data:`DEVICE` would say it."""
+    before = os.environ.get(DEVICE, "auto")
+    os.environ[DEVICE] = name
+    try:
+        yield
+    finally:
+        os.environ[DEVICE] = before
 
 
 def picked(image: Image, numbers: Sequence[int | None], names: tuple[str, ...]) -> Image:

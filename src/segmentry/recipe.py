@@ -38,7 +38,7 @@ __all__ = ["DEFAULT_METHOD", "VERSION", "Recipe", "differences", "recipes", "seg
 
 VERSION = 1
 #: What segments an image when nothing is said.
-DEFAULT_METHOD = "watershed"
+DEFAULT_METHOD = "nuclei"
 LARGEST_FILE = 1_000_000
 #: Where the recipes lie that come with the program.
 _FOLDER = Path(__file__).parent / "recipes"

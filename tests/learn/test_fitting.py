@@ -127,8 +127,8 @@ def test_few_labelled_pixels_teach_and_the_rest_is_not_counted():
         told = np.random.default_rng(i).random(one.labels.shape) < 0.1
         few.append(Example(one.image, np.where(told, one.labels, 255), 255))
         lies.append(Example(one.image, np.where(told, one.labels, 200), 200))
-    first = taught({"steps": 16}, given=Examples.of(few))
-    second = taught({"steps": 16}, given=Examples.of(lies))
+    first = taught({"steps": 20}, given=Examples.of(few))
+    second = taught({"steps": 20}, given=Examples.of(lies))
     assert first.score > 0.8
     assert all(np.array_equal(first.weights[k], second.weights[k]) for k in first.weights)
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmentry.image import Image
-from segmentry.learn.prediction import Predictor, placed_tiles
+from segmentry.learn.prediction import Predictor, fitted_length, placed_tiles
 from segmentry.learn.representation import Head
 from segmentry.learn.scaling import Scaling
 from segmentry.overview import Overview
@@ -20,21 +20,31 @@ def predicted(image, scores, **how):
     return predictor.predict(image, given["scaling"].measured(Overview(image)), into)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(1, 90), st.integers(1, 40)), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(1, 90), st.integers(1, 9), st.integers(1, 5)), min_size=1, max_size=3),
     st.floats(0, 0.9),
 )
 def test_weights_of_tiles_are_one_in_sum(axes, overlap):
-    shape, lengths = zip(*axes, strict=True)
+    shape, times, multiple = zip(*axes, strict=True)
+    longest = [k * m for k, m in zip(times, multiple, strict=True)]
+    lengths = [fitted_length(*axis, overlap) for axis in zip(shape, longest, multiple, strict=True)]
     total = np.zeros(shape)
-    for region, weights in placed_tiles(shape, lengths, overlap):
+    for region, weights in placed_tiles(shape, lengths, multiple, [round(n * overlap) for n in longest]):
         part = np.ones([s.stop - s.start for s in region])
         for axis, weight in enumerate(weights):
             assert len(weight) == part.shape[axis]
+            assert region[axis].start % multiple[axis] == 0
             part = part * weight.reshape((-1,) + (1,) * (len(shape) - axis - 1))
         total[region] += part
     np.testing.assert_allclose(total, 1, atol=1e-5)
+
+
+def test_tiles_are_no_longer_than_they_must_be():
+    assert fitted_length(1024, 512, 16, 0.125) == 384  # three, which have 64 pixels in common
+    assert fitted_length(513, 512, 1, 0) == 257
+    assert fitted_length(500, 512, 16, 0.25) == 512
+    assert fitted_length(20, 512, 16, 0.25) == 32
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (16, 24), (17, 100), (61, 59)])

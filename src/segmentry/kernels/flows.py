@@ -8,6 +8,7 @@ axes here, the first of which has one place for a plane.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,17 +77,25 @@ def sinks(
     ndim, shape = mask.ndim, mask.shape
     full = (1,) * (3 - ndim) + shape
     parts, _ = label_components(mask)
-    steps = np.empty((*full, ndim), np.float32)
-    for axis in range(ndim):
-        np.multiply(flows[axis], mask / np.float32(ratio[axis]), out=steps[..., axis].reshape(shape))
-    place, there = np.empty(mask.size, np.int64), np.empty(mask.size, np.int64)
-    _walk(steps, parts.reshape(full), place)
+    steps = _steps(
+        np.ascontiguousarray(flows, np.float32).reshape(ndim, *full),
+        mask.reshape(full),
+        (1 / np.array(ratio)).astype(np.float32),
+    )
+    pixels = np.flatnonzero(mask)
+    numbers: NDArray[Any] = np.zeros(mask.size, np.int32 if mask.size < 2**31 else np.int64)
+    numbers[pixels] = np.arange(len(pixels))
+    place = np.empty(len(pixels), numbers.dtype)
+    if ndim == 2:
+        _walk_plane(steps[0], parts, pixels, numbers, place)
+    else:
+        _walk(steps, parts, pixels, numbers, place)
     for _ in range(DOUBLINGS):
-        _look_up(place, there)
-        place, there = there, place
-    crowds = np.bincount(place[mask.ravel()], minlength=mask.size).astype(np.int32)
+        place = place[place]
+    crowds = np.zeros(mask.size, np.int32)
+    crowds[pixels] = np.bincount(place, minlength=len(pixels))
     found = np.zeros(mask.size, np.uint32)
-    count = _gather(crowds.reshape(full), parts.reshape(full), place, found)
+    count = _gather(crowds.reshape(full), parts.reshape(full), pixels, place, found)
     return found.reshape(shape), count
 
 
@@ -211,28 +220,73 @@ def _point(
 
 
 @compiled
-def _walk(steps: NDArray[np.float32], parts: NDArray[np.uint32], place: NDArray[np.int64]) -> None:
-    """Write the pixel near which some steps along the flow end, of each pixel in a part."""
+def _steps(flows: NDArray[np.float32], mask: NDArray[np.bool_], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return flows in pixels, of each pixel side by side, and none outside of the mask."""
+    ndim, depth, height, width = flows.shape
+    steps = np.zeros((depth, height, width, ndim), np.float32)
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                if mask[z, y, x]:
+                    for axis in range(ndim):
+                        steps[z, y, x, axis] = flows[axis, z, y, x] * scale[axis]
+    return steps
+
+
+@compiled
+def _walk(
+    steps: NDArray[np.float32],
+    parts: NDArray[np.uint32],
+    pixels: NDArray[np.int64],
+    numbers: NDArray[Any],
+    place: NDArray[Any],
+) -> None:
+    """Write the number of the pixel near which some steps along the flow end, of each pixel of the mask."""
     depth, height, width, ndim = steps.shape
-    at = 0
-    for z0 in range(depth):
-        for y0 in range(height):
-            for x0 in range(width):
-                place[at] = at
-                part = parts[z0, y0, x0]
-                if part != 0:
-                    z, y, x = np.float32(z0), np.float32(y0), np.float32(x0)
-                    for _ in range(STEPS):
-                        dz, dy, dx = _step(steps, z, y, x, ndim)
-                        z = min(max(z + dz, np.float32(0)), np.float32(depth - 1))
-                        y = min(max(y + dy, np.float32(0)), np.float32(height - 1))
-                        x = min(max(x + dx, np.float32(0)), np.float32(width - 1))
-                        if dz * dz + dy * dy + dx * dx < np.float32(1e-6):
-                            break
-                    iz, iy, ix = int(z + np.float32(0.5)), int(y + np.float32(0.5)), int(x + np.float32(0.5))
-                    if parts[iz, iy, ix] == part:
-                        place[at] = (iz * height + iy) * width + ix
-                at += 1
+    for number in range(len(pixels)):
+        at = pixels[number]
+        z0, y0, x0 = at // (height * width), at // width % height, at % width
+        part = parts[z0, y0, x0]
+        z, y, x = np.float32(z0), np.float32(y0), np.float32(x0)
+        for _ in range(STEPS):
+            dz, dy, dx = _step(steps, z, y, x, ndim)
+            z = min(max(z + dz, np.float32(0)), np.float32(depth - 1))
+            y = min(max(y + dy, np.float32(0)), np.float32(height - 1))
+            x = min(max(x + dx, np.float32(0)), np.float32(width - 1))
+            if dz * dz + dy * dy + dx * dx < np.float32(1e-6):
+                break
+        iz, iy, ix = int(z + np.float32(0.5)), int(y + np.float32(0.5)), int(x + np.float32(0.5))
+        inside = parts[iz, iy, ix] == part
+        place[number] = numbers[(iz * height + iy) * width + ix] if inside else number
+
+
+@compiled
+def _walk_plane(
+    steps: NDArray[np.float32],
+    parts: NDArray[np.uint32],
+    pixels: NDArray[np.int64],
+    numbers: NDArray[Any],
+    place: NDArray[Any],
+) -> None:
+    """Do as :func:`_walk` does in a plane: to the same pixels, three times as fast."""
+    height, width, _ = steps.shape
+    bottom, right, one, half = np.float32(height - 1), np.float32(width - 1), np.float32(1), np.float32(0.5)
+    for number in range(len(pixels)):
+        y0, x0 = pixels[number] // width, pixels[number] % width
+        y, x = np.float32(y0), np.float32(x0)
+        for _ in range(STEPS):
+            top, left = np.int64(y), np.int64(x)
+            low, far = min(top + 1, height - 1), min(left + 1, width - 1)
+            ty, tx = y - np.float32(top), x - np.float32(left)
+            a, b, c, d = (one - ty) * (one - tx), (one - ty) * tx, ty * (one - tx), ty * tx
+            dy = a * steps[top, left, 0] + b * steps[top, far, 0] + c * steps[low, left, 0] + d * steps[low, far, 0]
+            dx = a * steps[top, left, 1] + b * steps[top, far, 1] + c * steps[low, left, 1] + d * steps[low, far, 1]
+            y = min(max(y + dy, np.float32(0)), bottom)
+            x = min(max(x + dx, np.float32(0)), right)
+            if dy * dy + dx * dx < np.float32(1e-6):
+                break
+        iy, ix = np.int64(y + half), np.int64(x + half)
+        place[number] = numbers[iy * width + ix] if parts[iy, ix] == parts[y0, x0] else number
 
 
 @compiled
@@ -259,14 +313,12 @@ def _step(
 
 
 @compiled
-def _look_up(place: NDArray[np.int64], there: NDArray[np.int64]) -> None:
-    for i in range(len(place)):
-        there[i] = place[place[i]]
-
-
-@compiled
 def _gather(
-    crowds: NDArray[np.int32], parts: NDArray[np.uint32], place: NDArray[np.int64], found: NDArray[np.uint32]
+    crowds: NDArray[np.int32],
+    parts: NDArray[np.uint32],
+    pixels: NDArray[np.int64],
+    place: NDArray[Any],
+    found: NDArray[np.uint32],
 ) -> int:
     """Number the pixels by the sink that they end at; of sinks that want the same pixel, the larger gets it."""
     depth, height, width = crowds.shape
@@ -293,10 +345,8 @@ def _gather(
                             seen[to] = number
                             waiting[count] = to
                             count += 1
-    flat = parts.ravel()
     for i in range(len(place)):
-        if flat[i] != 0:
-            found[i] = owner[place[i]]
+        found[pixels[i]] = owner[pixels[place[i]]]
     return len(seeds)
 
 

@@ -17,7 +17,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import yaml
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError
@@ -26,7 +25,7 @@ from segmentry.learn.bioimage import NETWORK_FILE
 from segmentry.learn.network_file import Network, load_network
 from segmentry.learn.onnx_graph import read_graph
 from segmentry.learn.representation import Head
-from segmentry.learn.safe_file import is_line, refusing, shortened
+from segmentry.learn.safe_file import is_line, plain_yaml, refusing, shortened
 from segmentry.learn.scaling import Scaling
 
 __all__ = ["PackagedNetwork", "load_bioimage"]
@@ -116,21 +115,8 @@ def _opened(archive: zipfile.ZipFile) -> Network | PackagedNetwork:
     return _packaged(said, graph)
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain data in which nothing large is repeated by reference: that could be made to grow without end."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) and not isinstance(self.anchors.get(event.anchor), yaml.ScalarNode):
-            raise InputError("its description repeats parts by reference, which is not read")
-        return super().compose_node(parent, index)
-
-
 def _described(text: bytes) -> dict[str, Any]:
-    try:
-        said = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"its description is no YAML: {' '.join(str(error).split())[:200]}") from None
+    said = plain_yaml(text)
     if not isinstance(said, dict) or said.get("type") != "model":
         raise InputError("it describes no model")
     form = str(said.get("format_version"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ class Patches:
         What is learned from, and where pixels of each class lie in it.
     foreground
         Share of the crops that hold a pixel of a class other than background for certain. The class is drawn first, by
-        the root of the number of images that have it, so that one that few images have is seen often.
+        the root of the number of images that have it, so that one that few images have is seen often. Images are drawn
+        by the root of their number of pixels: large ones show more.
     scaling
         Of the intensities.
     """
@@ -48,20 +50,26 @@ class Patches:
         self._having = [(kind, [i for i, known in enumerate(places) if len(known.get(kind, ()))]) for kind in kinds]
         shares = np.sqrt([len(images) for _, images in self._having])
         self._shares = shares / shares.sum()
+        shapes = [examples[i].image.grid.spatial_shape for i in range(len(examples))]
+        self._sizes = np.sqrt([math.prod(shape) for shape in shapes])
 
     def draw(self, rng: np.random.Generator, patch: Sequence[int]) -> Place:
         """Return where a crop of some shape lies, at random."""
         if self._having and rng.random() < self._foreground:
             kind, having = self._having[int(rng.choice(len(self._having), p=self._shares))]
-            number = having[int(rng.integers(len(having)))]
+            number = having[self._drawn(rng, self._sizes[having])]
             grid, known = self._examples[number].image.grid, self._places[number][kind]
             pixel = known[int(rng.integers(len(known)))]
             centre = _around(np.asarray(pixel, np.int64), grid.spatial_shape, patch, rng)
         else:
-            number = int(rng.integers(len(self._examples)))
+            number = self._drawn(rng, self._sizes)
             grid = self._examples[number].image.grid
             centre = _anywhere(grid.spatial_shape, patch, rng)
         return Place(number, tuple(int(c) for c in centre), grid.anisotropy)
+
+    @staticmethod
+    def _drawn(rng: np.random.Generator, sizes: NDArray[np.float64]) -> int:
+        return int(rng.choice(len(sizes), p=sizes / sizes.sum()))
 
     def read(self, place: Place, shape: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return the scaled pixels (channels, *shape) around a place, and the labels (*shape).

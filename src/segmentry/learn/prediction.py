@@ -23,7 +23,7 @@ from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Head, activated
 from segmentry.learn.scaling import Scale, Scaling
 
-__all__ = ["Predictor", "Scores", "placed_tiles"]
+__all__ = ["Predictor", "Scores", "fitted_length", "placed_tiles"]
 
 #: From (batch, channels, *spatial) float32 numbers to (batch, outputs, *spatial) scores.
 Scores: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -105,10 +105,9 @@ class Predictor:
         source = channels_first(image)
         shape = image.grid.spatial_shape
         lengths = [
-            min(math.ceil(t / m) * m, math.ceil(n / m) * m)
-            for t, n, m in zip(self.tile, shape, self.multiple, strict=True)
+            fitted_length(n, t, m, self.overlap) for n, t, m in zip(shape, self.tile, self.multiple, strict=True)
         ]
-        tiles = list(placed_tiles(shape, lengths, self.overlap))
+        tiles = list(placed_tiles(shape, lengths, self.multiple, [round(t * self.overlap) for t in self.tile]))
         for done, (region, weights) in enumerate(tiles):
             pixels = source.read((slice(None), *region))
             maps = self._tile(self.scaling.applied(pixels, scale), lengths)
@@ -152,34 +151,65 @@ class Predictor:
         return full
 
 
+def fitted_length(n: int, longest: int, multiple: int, overlap: float) -> int:
+    """Return the length of tiles along an axis of `n` pixels: as many tiles as are needed, none longer than it must be.
+
+    Parameters
+    ----------
+    longest
+        Length that a tile may have.
+    multiple
+        What the length must be a multiple of.
+    overlap
+        Share of `longest` that neighbours have in common.
+    """
+    longest, padded = _up(longest, multiple), _up(n, multiple)
+    if padded <= longest:
+        return padded
+    common = round(longest * overlap)
+    count = _count(padded, longest, common)
+    return min(longest, _up(math.ceil((padded + (count - 1) * common) / count), multiple))
+
+
 def placed_tiles(
-    shape: Sequence[int], lengths: Sequence[int], overlap: float
+    shape: Sequence[int], lengths: Sequence[int], multiple: Sequence[int], common: Sequence[int]
 ) -> Iterator[tuple[Region, list[NDArray[np.float32]]]]:
     """Yield where each tile lies in an image, in raster order, and how much it counts along each axis.
 
-    The products of the weights of all tiles are 1 in sum at every pixel.
+    Tiles begin at multiples, so that a coarse grid is the same in all of them. The products of the weights of all tiles
+    are 1 in sum at every pixel.
 
     Parameters
     ----------
     shape, lengths
-        Of the image and of a tile, along each axis.
-    overlap
-        Share of a tile's length that it has in common with the next, at the least.
+        Of the image and of a tile, along each axis; tiles reach beyond the image, and are cut off there.
+    multiple
+        What tiles begin at multiples of.
+    common
+        Pixels that a tile has in common with the next, about.
     """
-    per_axis = [_along(n, min(m, n), overlap) for n, m in zip(shape, lengths, strict=True)]
+    per_axis = [_along(*axis) for axis in zip(shape, lengths, multiple, common, strict=True)]
     for parts in itertools.product(*per_axis):
         yield tuple(s for s, _ in parts), [w for _, w in parts]
 
 
-def _along(n: int, length: int, overlap: float) -> list[tuple[slice, NDArray[np.float32]]]:
+def _along(n: int, length: int, multiple: int, common: int) -> list[tuple[slice, NDArray[np.float32]]]:
     """Return the stretches of an axis that tiles cover, with their weights."""
-    step = max(1, round(length * (1 - overlap)))
-    count = 1 + math.ceil((n - length) / step)
-    starts = [round(i * (n - length) / max(count - 1, 1)) for i in range(count)]
+    padded = max(_up(n, multiple), length)
+    count = _count(padded, length, min(common, length - multiple))
+    starts = [round(i * (padded - length) / max(count - 1, 1) / multiple) * multiple for i in range(count)]
     near = np.minimum(np.arange(length), np.arange(length)[::-1]) + 1.0
-    total = np.zeros(n)
+    total = np.zeros(padded)
     for start in starts:
         total[start : start + length] += near
-    return [
-        (slice(start, start + length), (near / total[start : start + length]).astype(np.float32)) for start in starts
-    ]
+    parts = [(slice(start, min(start + length, n)), near / total[start : start + length]) for start in starts]
+    return [(part, weight[: part.stop - part.start].astype(np.float32)) for part, weight in parts]
+
+
+def _count(padded: int, length: int, common: int) -> int:
+    """Return how many tiles cover an axis."""
+    return 1 + math.ceil((padded - length) / max(1, length - common))
+
+
+def _up(n: int, multiple: int) -> int:
+    return math.ceil(n / multiple) * multiple

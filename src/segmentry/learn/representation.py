@@ -91,7 +91,7 @@ class Representation(BaseModel):
     task: ClassVar[Literal["semantic", "instances"]]
     source: ClassVar[str] = ""
     shapes: ClassVar[Literal["any", "round"]] = "any"
-    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {}
 
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
         """Return what a network must tell, for classes of such names (the background first) in so many dimensions."""

@@ -15,12 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from segmentry.errors import InputError, SegmentryError, one_line
 from segmentry.io import written_whole
 
-__all__ = ["LONGEST", "checked_content", "is_line", "read_safely", "refusing", "shortened", "write_safely"]
+__all__ = [
+    "LONGEST",
+    "checked_content",
+    "is_line",
+    "plain_yaml",
+    "read_safely",
+    "refusing",
+    "shortened",
+    "write_safely",
+]
 
 _KEY = "segmentry"
 #: Bytes of JSON at the beginning of a file, and how deep its parts may lie in each other.
@@ -180,3 +190,27 @@ def _depth(thing: Any) -> int:
 
 def _refuse(word: str) -> Any:
     raise InputError(f"{word} is no number")
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data in which nothing large is repeated by reference: that could be made to grow without end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) and not isinstance(self.anchors.get(event.anchor), yaml.ScalarNode):
+            raise InputError("its description repeats parts by reference, which is not read")
+        return super().compose_node(parent, index)
+
+
+def plain_yaml(text: bytes) -> Any:
+    """Return the plain data in a description in YAML.
+
+    Raises
+    ------
+    InputError
+        When it is none, or repeats parts by reference.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"its description is no YAML: {' '.join(str(error).split())[:200]}") from None

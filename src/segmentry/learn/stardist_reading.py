@@ -1,8 +1,9 @@
 """Trained models of StarDist, out of the folders that it keeps them in.
 
 Such a folder has what the network is made of (``config.json``), the thresholds that did best (``thresholds.json``) and
-the weights, in an HDF5 file of Keras. It may also be in a zip file, as models are published. Nothing in it is run, and
-neither StarDist nor TensorFlow is needed.
+the weights, in an HDF5 file of Keras. It may also be in a zip file, as models are published. Packages of bioimage.io
+that StarDist made say the same in their description. Nothing in them is run, and neither StarDist nor TensorFlow is
+needed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pydantic import ValidationError
 
 from segmentry.errors import InputError, SegmentryError, one_line
 from segmentry.learn.keras_weights import CONVOLUTION, NORM, Layers, read_layers
-from segmentry.learn.safe_file import shortened
+from segmentry.learn.safe_file import plain_yaml, shortened
 from segmentry.learn.stardist_network import COUNT, Convolution, StarDistNetwork, convolutions
 from segmentry.parameters import explained
 
@@ -36,6 +37,8 @@ __all__ = ["StarDistModel", "read_stardist"]
 _MOST_WORDS, _MOST, _DENSEST = 2**20, 2**31 - 1, 1000
 #: Thresholds of probability and overlap where a model says none, as StarDist has them.
 _PROBABILITY, _OVERLAP = 0.5, 0.4
+#: Descriptions of packages of bioimage.io, which StarDist writes as well.
+_PACKAGES = ("rdf.yaml", "bioimageio.yaml")
 #: Names of the classes where a model does not tell objects apart.
 _NAMES = ("background", "object")
 #: Our names of what Keras calls the arrays of a convolution and of a normalisation.
@@ -81,13 +84,9 @@ def read_stardist(path: str | PathLike[str]) -> StarDistModel:
     """
     source = Path(path)
     with _refusing(source), _opened(source) as files:
-        words = {name: files.words(name) for name in ("config.json", "thresholds.json")}
-        if words["config.json"] is None:
-            raise InputError("it has no config.json")
-        config = _object("config.json", words["config.json"])
+        config, thresholds, chosen = _said(files)
         plan = _plan(config)
-        thresholds = _object("thresholds.json", words["thresholds.json"] or b"{}")
-        with files.weights() as weights:
+        with files.weights(chosen) as weights:
             arrays = _arrays(plan, read_layers(weights), str(config.get("unet_prefix") or ""))
         return StarDistModel(
             plan=plan,
@@ -118,9 +117,9 @@ class _Files:
         return place.read_bytes()
 
     @contextmanager
-    def weights(self) -> Iterator[Path]:
-        """Give the file that the weights are in."""
-        yield self.folder / _chosen(self.names())
+    def weights(self, name: str = "") -> Iterator[Path]:
+        """Give the file that the weights are in: of a name, or the one that StarDist would take."""
+        yield self.folder / _chosen(self.names(), name)
 
 
 class _Packed(_Files):
@@ -129,9 +128,11 @@ class _Packed(_Files):
     def __init__(self, source: Path, archive: zipfile.ZipFile) -> None:
         self.archive = archive
         places = [PurePosixPath(name) for name in archive.namelist()]
-        folders = sorted({place.parent for place in places if place.name == "config.json"}, key=lambda p: len(p.parts))
+        told = {place.name for place in places}
+        mark = next((name for name in ("config.json", *_PACKAGES) if name in told), "")
+        folders = sorted({place.parent for place in places if place.name == mark}, key=lambda p: len(p.parts))
         if not folders:
-            raise InputError("it has no config.json")
+            raise InputError("it has no config.json, and is no package of bioimage.io")
         if len(folders) > 1 and len(folders[1].parts) == len(folders[0].parts):
             raise InputError(f"it has several models: {', '.join(map(str, folders))[:200]}: take one folder out of it")
         self.inner = folders[0]
@@ -145,8 +146,8 @@ class _Packed(_Files):
         return self._member(name, _MOST_WORDS) if name in self.names() else None
 
     @contextmanager
-    def weights(self) -> Iterator[Path]:
-        chosen = _chosen(self.names())
+    def weights(self, name: str = "") -> Iterator[Path]:
+        chosen = _chosen(self.names(), name)
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder, "weights.h5")
             place.write_bytes(self._member(chosen, _MOST))
@@ -171,8 +172,31 @@ def _opened(source: Path) -> Iterator[_Files]:
         yield _Packed(source, archive)
 
 
-def _chosen(names: Sequence[str]) -> str:
+def _said(files: _Files) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return what a model says of itself and of its thresholds, and the name of its weights where it says that."""
+    config = files.words("config.json")
+    if config is not None:
+        thresholds = files.words("thresholds.json") or b"{}"
+        return _object("config.json", config), _object("thresholds.json", thresholds), ""
+    words = next((words for name in _PACKAGES if (words := files.words(name)) is not None), None)
+    if words is None:
+        raise InputError("it has no config.json")
+    said = plain_yaml(words)
+    for key in ("config", "stardist"):
+        said = said.get(key) if isinstance(said, dict) else None
+    parts = [said.get(key) if isinstance(said, dict) else None for key in ("config", "thresholds", "weights")]
+    inner, least, weights = parts
+    if not isinstance(inner, dict) or not isinstance(weights, str):
+        raise InputError("its description is not that of a model of StarDist")
+    return inner, least if isinstance(least, dict) else {}, weights
+
+
+def _chosen(names: Sequence[str], wanted: str = "") -> str:
     """Return the file of weights that StarDist would take: the best of the training, else the last."""
+    if wanted:
+        if wanted not in names:
+            raise InputError(f"it has no file {shortened(wanted)}, which its description names")
+        return wanted
     weights = [name for name in names if name.lower().endswith((".h5", ".hdf5"))]
     for word in ("best", "last", ""):
         found = [name for name in weights if word in name]

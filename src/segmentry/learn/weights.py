@@ -80,7 +80,10 @@ def _unet(plan: Architecture) -> Named:
     for at, i in enumerate(coarse):
         yield f"narrow.{at}.weight", (plan.widths[i], plan.widths[i + 1], *one)
         yield from _level(f"up.{at}", plan, i, 2 * plan.widths[i], plan.widths[i], one)
-    yield from _heads(plan, [0, *coarse[-2:0:-1]] if plan.deep_supervision else [0])
+    heads = dict(_heads(plan, [0, *coarse[-2:0:-1]] if plan.deep_supervision else [0]))
+    if plan.stem:
+        heads["heads.0.weight"] = (plan.widths[0], plan.outputs, *plan.stem)
+    yield from heads.items()
 
 
 def _fcn(plan: Architecture) -> Named:

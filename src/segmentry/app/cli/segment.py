@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +60,7 @@ def segment(
     out
         Folder for the results.
     method
-        Name of the method (`segmentry methods` lists them); watershed when neither this nor --recipe is given.
+        Name of the method (`segmentry methods` lists them); nuclei when neither this nor --recipe is given.
     recipe
         YAML file with all steps, or the name of a recipe that comes along (`nuclei_classic`), instead of --method,
         --filter, --clean and --analyse.
@@ -112,16 +112,22 @@ def segment(
         raise ParameterError(f"--device {device!r} must be auto, cpu, cuda or cuda:1, cuda:2 …")
     if device not in (None, "auto", "cpu") and not isinstance(steps.method, MapSegmenter):
         raise ParameterError(f"--device {device}: {steps.method.name} runs on the CPU; networks run on a GPU")
-    if device is not None:
-        from segmentry.networks import DEVICE
-
-        os.environ[DEVICE] = device
-    note(f"device: {steps.method.runs_on()}")
-    with progress_bar(len(sources)) as progress:
-        batch = segment_files(
-            sources, out, steps, options, resume=resume, overwrite=overwrite, tile=tile, progress=progress
-        )
+    with _on(device):
+        note(f"device: {steps.method.runs_on()}")
+        with progress_bar(len(sources)) as progress:
+            batch = segment_files(
+                sources, out, steps, options, resume=resume, overwrite=overwrite, tile=tile, progress=progress
+            )
     return _report(batch, out, json)
+
+
+def _on(device: str | None) -> AbstractContextManager[None]:
+    """Have networks run on a device, where one is named."""
+    if device is None:
+        return nullcontext()
+    from segmentry.networks import on_device
+
+    return on_device(device)
 
 
 def replay(

@@ -34,7 +34,7 @@ def info(file: Annotated[Path, Parameter(name="FILE")], /, *, json: Switch = Fal
     Parameters
     ----------
     file
-        Network file (.safetensors), or model package of bioimage.io (.zip).
+        Network file (.safetensors), model package of bioimage.io (.zip), or name of a network that comes along.
     json
         Print as JSON.
     """
@@ -42,6 +42,7 @@ def info(file: Annotated[Path, Parameter(name="FILE")], /, *, json: Switch = Fal
 
     from segmentry.learn.network_file import Network
 
+    file = _located(file)
     found = _opened(file)
     facts = _facts(file, found)
     card = dict(found.card) if isinstance(found, Network) else {"name": found.name, "description": found.description}
@@ -67,7 +68,7 @@ def export(
     Parameters
     ----------
     file
-        Network file (.safetensors).
+        Network file (.safetensors), or name of a network that comes along.
     out
         File to write: .onnx or .zip.
     overwrite
@@ -83,6 +84,7 @@ def export(
     if out.suffix.lower() not in (".onnx", ".zip"):
         raise ParameterError(f"{out} must end in .onnx or .zip, which says what is written")
     check_target(out, overwrite)
+    file = _located(file)
     found = _opened(file)
     if not found.graph:
         raise InputError(f"{file} has no graph, so that other programs can't run it: train it with the extra 'train'")
@@ -182,22 +184,24 @@ def import_(
 
 
 @weights.command(name="list")
-def list_(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /, *, json: Switch = False) -> None:
-    """List the networks in a folder, with a line each.
+def list_(folder: Annotated[Path | None, Parameter(name="FOLDER")] = None, /, *, json: Switch = False) -> None:
+    """List the networks that come along, or those in a folder, with a line each.
 
     Parameters
     ----------
     folder
-        Where network files and model packages lie; the current folder when nothing is said.
+        Where network files and model packages lie; those that come along when nothing is said.
     json
         Print as JSON.
     """
     from segmentry.errors import InputError
+    from segmentry.learn.shipped import shipped_networks
 
-    if not folder.is_dir():
+    if folder is not None and not folder.is_dir():
         raise InputError(f"{folder} is no folder")
+    among = shipped_networks().values() if folder is None else folder.iterdir()
     facts, rows = [], []
-    for file in sorted(path for path in folder.iterdir() if path.suffix.lower() in (".safetensors", ".zip")):
+    for file in sorted(path for path in among if path.suffix.lower() in (".safetensors", ".zip")):
         try:
             found = _opened(file)
         except InputError as error:
@@ -212,7 +216,14 @@ def list_(folder: Annotated[Path, Parameter(name="FOLDER")] = Path(), /, *, json
     elif rows:
         show_table("", ["file", "takes", "tells"], rows)
     else:
-        note(f"there are no networks in {folder}")
+        note("no networks come along" if folder is None else f"there are no networks in {folder}")
+
+
+def _located(file: Path) -> Path:
+    """Return the file of a network, which may be named by the name of one that comes along."""
+    from segmentry.learn.shipped import shipped_networks
+
+    return file if file.exists() else shipped_networks().get(str(file), file)
 
 
 def _opened(file: Path) -> Network | PackagedNetwork:

@@ -38,6 +38,7 @@ class FCN(PixelNetwork):
         found: list[Tensor] = [self.heads[-1](levels[-1])]
         for i, head in zip(plan.scored[-2::-1], reversed(self.heads[:-1]), strict=True):
             found.insert(0, head(levels[i]) + finer(found[0], plan.strides[i]))
+        found[0] = finer(found[0], plan.coarseness(self.finest))
         return found if self.training and plan.deep_supervision else found[:1]
 
 
@@ -54,6 +55,7 @@ class DeepLab(PixelNetwork):
     training are never changed, and must not speak up in tiles that are larger than crops.
     """
 
+    #: The level that scores are told of.
     finest = 1
 
     def __init__(self, architecture: Architecture) -> None:
@@ -78,7 +80,8 @@ class DeepLab(PixelNetwork):
         coarse = self.join(torch.cat([look(levels[-1]) for look in self.pyramid], dim=1))
         fine = finer(coarse, [math.prod(along) for along in zip(*strides, strict=True)])
         x = self.up(torch.cat((self.low(levels[self.finest]), fine), dim=1))
-        return [self.heads[0](x), *(head(coarse) for head in self.heads[1:] if self.training)]
+        found = finer(self.heads[0](x), self.architecture.coarseness(self.finest))
+        return [found, *(head(coarse) for head in self.heads[1:] if self.training)]
 
 
 def _keep_middle(layer: Layer) -> None:

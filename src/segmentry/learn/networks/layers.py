@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from segmentry.learn.architecture import Architecture
 
-__all__ = ["CONVOLUTION", "Block", "Layer", "finer", "level", "shortcut"]
+__all__ = ["CONVOLUTION", "TRANSPOSED", "Block", "Layer", "finer", "level", "shortcut"]
 
 CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _NORMALISATION: dict[tuple[str, int], Any] = {
     ("batch", 2): nn.BatchNorm2d,
     ("batch", 3): nn.BatchNorm3d,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from segmentry.learn.architecture import Architecture
-from segmentry.learn.networks.layers import Layer, finer, level
+from segmentry.learn.networks.layers import Layer, level
 from segmentry.learn.networks.resnet import resnet
 
 __all__ = ["PixelNetwork"]
@@ -17,9 +17,6 @@ class PixelNetwork(nn.Module):
     The input is (batch, channels, *spatial), of lengths that are multiples of ``architecture.multiple``; the output is
     (batch, outputs, *spatial). Deep supervision gives, in training, a list: the output, then those of coarser levels.
     """
-
-    #: The level that has as many pixels as the scores that :meth:`decoded` gives.
-    finest = 0
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -39,7 +36,7 @@ class PixelNetwork(nn.Module):
         )
 
     def decoded(self, levels: list[Tensor]) -> list[Tensor]:
-        """Return the scores of a level, and, in training with deep supervision, of coarser ones."""
+        """Return the scores of every pixel, and, in training with deep supervision, of coarser ones."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
@@ -48,6 +45,5 @@ class PixelNetwork(nn.Module):
         for one in self.down:
             x = one(x)
             levels.append(x)
-        scores, *coarser = self.decoded(levels)
-        found = finer(scores, self.architecture.coarseness(self.finest))
-        return [found, *coarser] if coarser else found
+        found = self.decoded(levels)
+        return found if len(found) > 1 else found[0]

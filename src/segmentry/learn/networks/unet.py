@@ -6,14 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from segmentry.learn.architecture import Architecture
-from segmentry.learn.networks.layers import CONVOLUTION, level
+from segmentry.learn.networks.layers import CONVOLUTION, TRANSPOSED, level
 from segmentry.learn.networks.pixel_network import PixelNetwork
 
 __all__ = ["UNet"]
 
 
 class UNet(PixelNetwork):
-    """Each level is brought to the size of the next finer one and seen together with it, up to the finest."""
+    """Each level is brought to the size of the next finer one and seen together with it, up to the finest.
+
+    Pixels that a stem makes one of are told apart again at the end, each by weights of its own.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__(architecture)
@@ -23,7 +26,13 @@ class UNet(PixelNetwork):
         levels = list(range(len(plan.widths) - 2, -1, -1))
         self.narrow = nn.ModuleList(convolution(plan.widths[i + 1], plan.widths[i], 1, bias=False) for i in levels)
         self.up = nn.ModuleList(level(2 * plan.widths[i], plan.widths[i], plan, i, one) for i in levels)
-        self.heads = nn.ModuleList([convolution(plan.widths[0], plan.outputs, 1)])
+        self.heads = nn.ModuleList(
+            [
+                TRANSPOSED[plan.dimensions](plan.widths[0], plan.outputs, plan.stem, plan.stem)
+                if plan.stem
+                else convolution(plan.widths[0], plan.outputs, 1)
+            ]
+        )
         if plan.deep_supervision:
             self.heads.extend(convolution(plan.widths[i], plan.outputs, 1) for i in levels[-2:0:-1])
 

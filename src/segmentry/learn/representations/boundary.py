@@ -25,7 +25,7 @@ class Boundary(Representation):
     name: ClassVar[str] = "boundary"
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Caicedo et al. 2019, doi:10.1002/cyto.a.23863"
-    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+    tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {
         "threshold": (0.3, 0.4, 0.5, 0.6),
         "depth": (0.05, 0.1, 0.2, 0.3),
         "min_interior": (0.3, 0.5, 0.7),

@@ -23,7 +23,7 @@ class Distance(Representation):
     name: ClassVar[str] = "distance"
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Naylor et al. 2019, doi:10.1109/TMI.2018.2865709"
-    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+    tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {
         "threshold": (0.3, 0.4, 0.5, 0.6),
         "depth": (0.05, 0.1, 0.15, 0.2, 0.3),
         "min_peak": (0.2, 0.4, 0.6),

@@ -28,7 +28,7 @@ class Flows(Representation):
     name: ClassVar[str] = "flows"
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Stringer et al. 2021, doi:10.1038/s41592-020-01018-x"
-    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+    tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {
         "threshold": (0.3, 0.4, 0.5, 0.6),
         "max_error": (0.2, 0.3, 0.4, 0.6, 1.0),
         "min_size": (0, 10, 20, 40),

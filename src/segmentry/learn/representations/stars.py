@@ -58,7 +58,7 @@ class Stars(Representation):
     task: ClassVar[Literal["instances"]] = "instances"
     source: ClassVar[str] = "Schmidt et al. 2018, doi:10.1007/978-3-030-00934-2_30"
     shapes: ClassVar[Literal["any", "round"]] = "round"
-    tunable: ClassVar[Mapping[str, tuple[float, ...]]] = {
+    tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {
         "threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
         "max_overlap": (0.2, 0.3, 0.4, 0.5),
     }
