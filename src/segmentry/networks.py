@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from weakref import WeakKeyDictionary
 
 import numpy as np
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from segmentry.errors import InputError, ParameterError
 from segmentry.image import Grid, Image
@@ -29,7 +30,7 @@ from segmentry.resampling import Interpolated, at_spacing, zoomed
 from segmentry.result import Instances, Result
 from segmentry.selection import selected
 from segmentry.step import Task
-from segmentry.tiling import slabs, window_grid
+from segmentry.tiling import slabs, thread_count, window_grid
 from segmentry.trained import TrainedStep
 from segmentry.workspace import new_array
 
@@ -39,6 +40,8 @@ __all__ = ["DEVICE", "NetworkStep", "on_device", "picked"]
 DEVICE = "SEGMENTRY_DEVICE"
 #: Images are made so many times smaller at the most, or larger.
 SMALLEST_ZOOM = 1 / 16
+#: Networks that are ready to run, for as long as they are in use.
+_ENGINES: WeakKeyDictionary[Network, dict[tuple[str, str, str, int], Engine]] = WeakKeyDictionary()
 #: Where the diameter is found out: so many pixels in the middle, so many times, until it changes by less than this.
 LOOK = {2: (1024, 1024), 3: (48, 256, 256)}
 LOOKS, ALIKE = 3, 1.15
@@ -75,8 +78,6 @@ class NetworkStep(TrainedStep, MapSegmenter):
     scale_: tuple[tuple[float, float], ...] | None = Field(
         None, description="What is subtracted from the intensities of each channel, and what they are divided by."
     )
-
-    _runs: Any = PrivateAttr(None)
 
     def knowledge(self) -> Network:
         """Return the network, read when it is first asked for."""
@@ -177,10 +178,11 @@ class NetworkStep(TrainedStep, MapSegmenter):
         return self._runner().device
 
     def _runner(self) -> Engine:
-        if self._runs is None:
-            self._runs = engine(self.knowledge(), self.engine, os.environ.get(DEVICE, "auto"), precision=self.precision)
-        found: Engine = self._runs
-        return found
+        made = _ENGINES.setdefault(self.knowledge(), {})
+        asked = (self.engine, os.environ.get(DEVICE, "auto"), self.precision, thread_count())
+        if asked not in made:
+            made[asked] = engine(self.knowledge(), asked[0], asked[1], precision=self.precision)
+        return made[asked]
 
     def _predictor(self) -> Predictor:
         return Predictor.of(self.knowledge(), self._runner(), self.overlap, self.flips)

@@ -10,6 +10,8 @@ none, and for whole cells. Volumes are seen plane by plane along all three axes;
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -45,6 +47,7 @@ class Nuclei(NetworkStep):
 
     variant: Literal["accurate", "fast"] = Field("accurate", description="Which of the networks that come along.")
     model: str = Field(default="", max_length=4096, description="Another network of this kind, instead of these.")
+    overlap: float = Field(0.125, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
     threshold: float | None = Field(
         None, gt=0, lt=1, description="Probability from which on a pixel is of a nucleus; none: the network's own."
     )
@@ -56,7 +59,7 @@ class Nuclei(NetworkStep):
         if self._known is None and not self.model:
             place = shipped(NAMES[self.variant])
             self._found = checked_sha256(place, self.sha256_ or self.sha256)
-            self._known = self.opened(place)
+            self._known = _opened(place, self._found)
         return super().knowledge()
 
     def representing(self) -> Representation:
@@ -105,3 +108,9 @@ class Nuclei(NetworkStep):
 
     def _by_planes(self, image: Image) -> bool:
         return image.grid.spatial == "ZYX" and self.knowledge().architecture.dimensions == 2
+
+
+@lru_cache(maxsize=len(NAMES))
+def _opened(place: Path, _sha256: str) -> Network:
+    """Return a network that comes along, read once; the hash tells another file of the name."""
+    return Nuclei.opened(place)
