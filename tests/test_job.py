@@ -171,7 +171,7 @@ def test_a_killed_run_is_resumed_and_equals_an_uninterrupted_one(tmp_path):
     images = folder_of_images(tmp_path, 12)
     segment_files(images, tmp_path / "whole", RECIPE)
     command = [sys.executable, "-m", "segmentry", "segment", str(tmp_path / "images"), "-o", str(tmp_path / "out")]
-    command += ["--set", "depth=1", "--clean", "drop_small:min_size=9"]
+    command += ["-m", "watershed", "--set", "depth=1", "--clean", "drop_small:min_size=9"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while not (tmp_path / "out" / "cells03" / "run.json").exists() and process.poll() is None:
             time.sleep(0.005)
