@@ -242,14 +242,14 @@ def _walk(
     place: NDArray[Any],
 ) -> None:
     """Write the number of the pixel near which some steps along the flow end, of each pixel of the mask."""
-    depth, height, width, ndim = steps.shape
+    depth, height, width, _ = steps.shape
     for number in range(len(pixels)):
         at = pixels[number]
         z0, y0, x0 = at // (height * width), at // width % height, at % width
         part = parts[z0, y0, x0]
         z, y, x = np.float32(z0), np.float32(y0), np.float32(x0)
         for _ in range(STEPS):
-            dz, dy, dx = _step(steps, z, y, x, ndim)
+            dz, dy, dx = _step(steps, z, y, x)
             z = min(max(z + dz, np.float32(0)), np.float32(depth - 1))
             y = min(max(y + dy, np.float32(0)), np.float32(height - 1))
             x = min(max(x + dx, np.float32(0)), np.float32(width - 1))
@@ -291,9 +291,9 @@ def _walk_plane(
 
 @compiled
 def _step(
-    steps: NDArray[np.float32], z: np.float32, y: np.float32, x: np.float32, ndim: int
+    steps: NDArray[np.float32], z: np.float32, y: np.float32, x: np.float32
 ) -> tuple[np.float32, np.float32, np.float32]:
-    """Return the step at a place between pixels."""
+    """Return the step at a place between pixels of a volume."""
     depth, height, width = steps.shape[:3]
     z0, y0, x0 = np.int64(z), np.int64(y), np.int64(x)
     tz, ty, tx = z - np.float32(z0), y - np.float32(y0), x - np.float32(x0)
@@ -305,10 +305,9 @@ def _step(
         a, b = share * (1 - ty) * (1 - tx), share * (1 - ty) * tx
         c, d = share * ty * (1 - tx), share * ty * tx
         p, q, r, s = plane[y0, x0], plane[y0, x1], plane[y1, x0], plane[y1, x1]
-        dx += a * p[ndim - 1] + b * q[ndim - 1] + c * r[ndim - 1] + d * s[ndim - 1]
-        dy += a * p[ndim - 2] + b * q[ndim - 2] + c * r[ndim - 2] + d * s[ndim - 2]
-        if ndim == 3:
-            dz += a * p[0] + b * q[0] + c * r[0] + d * s[0]
+        dz += a * p[0] + b * q[0] + c * r[0] + d * s[0]
+        dy += a * p[1] + b * q[1] + c * r[1] + d * s[1]
+        dx += a * p[2] + b * q[2] + c * r[2] + d * s[2]
     return dz, dy, dx
 
 

@@ -3,8 +3,9 @@
 It tells of each pixel whether it is inside a nucleus, on its rim or beside it, and of each nucleus where its middle is
 and how far it reaches, so that nuclei that touch are parted and their outlines are exact. It works for nuclei of 7 to
 50 pixels in diameter; for others set `diameter`, or have it estimated. It fails for what looks like a nucleus and is
-none, and for whole cells. Volumes are seen plane by plane along all three axes; pixels follow what the three say.
-`segmentry weights info nuclei` says what it learned from and how good it is.
+none, and for whole cells. Volumes are seen plane by plane along all three axes, which often fails where nuclei are
+small or crowded: begin with `watershed` there, and compare. `segmentry weights info nuclei` says what
+it learned from and how good it is.
 """
 
 from __future__ import annotations

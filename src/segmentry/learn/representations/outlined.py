@@ -121,4 +121,4 @@ class _First:
         self.shape = (count, *maps.shape[1:])
 
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray[Any]:
-        return np.asarray(self._maps[key])[: self.shape[0]]
+        return np.asarray(self._maps[(slice(*key[0].indices(self.shape[0])), *key[1:])])
