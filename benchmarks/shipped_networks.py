@@ -3,6 +3,9 @@
 FOLDER holds ``dsb2018`` (BBBC038 with corrected labels: ``manifest.csv``, ``images``, ``masks``): images of nuclei in
 fluorescence, stained tissue and bright field. Those whose SHA-1 of the id has remainder 1 by 10 are never seen. To the
 others come simulated scenes, some of them without a nucleus. A tenth of all is held out to choose by.
+
+``nuclei_3d`` learns from simulated volumes alone, of nuclei and of cells with bright borders; planes of half of them
+lie further apart than pixels do, and are interpolated. ``volumes.py`` has it learn from a real one as well.
 """
 
 from __future__ import annotations
@@ -11,19 +14,33 @@ import argparse
 import csv
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from segmentry import read
+from segmentry.image import Image
 from segmentry.learn.examples import Example, Examples
+from segmentry.learn.network_file import Network, load_network, save_network
+from segmentry.learn.objects import diameters
+from segmentry.methods.nuclei import Nuclei, resizing
 from segmentry.network_from_files import Asked, learn
+from segmentry.network_scores import reliability, score
+from segmentry.resampling import Interpolated, Nearest, zoomed
 from segmentry.selection import selected
 from segmentry.simulation import random_scene, simulate
 
 #: Simulated scenes, their length, how they are seen in turn, and after how many comes an empty one.
 SIMULATED, LENGTH, EMPTY = 48, 288, 8
 KINDS = ("fluorescence", "fluorescence", "histology", "fluorescence", "brightfield", "fluorescence")
+#: The same of volumes; how much denser they are than scenes are by themselves; and how far apart planes lie, in turn.
+VOLUMES, VOLUME = 72, (48, 112, 112)
+VOLUME_KINDS = ("fluorescence", "fluorescence", "fluorescence", "membrane")
+DENSER, APART = 1.6, (1, 2, 1, 3)
 
 PLANS: dict[str, dict[str, Any]] = {
     "nuclei": {
@@ -39,6 +56,32 @@ PLANS: dict[str, dict[str, Any]] = {
     }
 }
 PLANS["nuclei_fast"] = {**PLANS["nuclei"], "steps": 3000, "architecture.widths": [16, 32, 64, 96]}
+PLANS["nuclei_3d"] = {
+    "steps": 2200,
+    "batch": 2,
+    "check_every": 550,
+    "held_out": 0.1,
+    "patch": [48, 80, 80],
+    "architecture.widths": [24, 48, 96],
+    "architecture.strides": [[2, 2, 2], [2, 2, 2]],
+    "architecture.stem": [2, 2, 2],
+    "architecture.residual": True,
+    "architecture.deep_supervision": False,
+}
+#: What differs in the second part of a training, which begins with a network of the first.
+FURTHER: dict[str, dict[str, Any]] = {
+    "nuclei": {"steps": 6000, "learning_rate": 1e-3, "average": 0.995},
+    "nuclei_fast": {"steps": 1500, "learning_rate": 1e-3, "average": 0.995, "check_every": 500},
+}
+#: Parameters that are tried when they are chosen anew.
+TRIED: dict[str, dict[str, tuple[float, ...]]] = {
+    "outlined": {
+        "threshold": (0.4, 0.5, 0.6),
+        "seed_threshold": (0.45, 0.5, 0.55, 0.6),
+        "max_overlap": (0.3, 0.4, 0.5),
+    },
+    "flows": {"threshold": (0.3, 0.4, 0.5, 0.6), "max_error": (0.4, 0.7, 1.0, 4.0), "min_size": (0, 20, 50, 100)},
+}
 
 
 def main() -> None:
@@ -47,18 +90,52 @@ def main() -> None:
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("variant", choices=list(PLANS))
     arguments.add_argument("--out", "-o", type=Path, required=True)
+    arguments.add_argument("--start", type=Path, help="a network of the first part: now small nuclei are enlarged")
     arguments.add_argument("--resume", action="store_true")
+    arguments.add_argument("--tune", type=Path, help="a network whose parameters are chosen anew, by all held out")
     given = arguments.parse_args()
-    names = [*real(given.folder), *(f"simulated-{seed}" for seed in range(SIMULATED))]
-    examples = Examples(names, lambda i: opened(given.folder, names[i]))
+    if given.tune:
+        save_network(given.out, tuned(load_network(given.tune), given.folder), overwrite=True)
+        return
+    if given.variant == "nuclei_3d":
+        examples = Examples([f"volume-{seed}" for seed in range(VOLUMES)], volume)
+    else:
+        names = [*real(given.folder), *(f"simulated-{seed}" for seed in range(SIMULATED))]
+        seen = resized if given.start else lambda example: example
+        examples = Examples(names, lambda i: seen(opened(given.folder, names[i])))
     asked = Asked(
         names=("background", "nucleus"),
         task="instances",
-        representation="outlined",
-        changes=PLANS[given.variant],
+        representation="flows" if given.variant == "nuclei_3d" else "outlined",
+        changes=PLANS[given.variant] | (FURTHER[given.variant] if given.start else {}),
         licence="CC0-1.0",
+        start=given.start,
     )
     learn(examples, asked, given.out, resume=given.resume, tell=_told, say=print)
+
+
+def tuned(known: Network, folder: Path) -> Network:
+    """Return a network with the parameters that do best on all images held out, seen as the method `nuclei` sees them.
+
+    Scores of objects stand for what they are worth with these.
+    """
+    judged = []
+    for name in known.card["held_out"]:
+        example = opened(folder, name)
+        grid = example.image.grid.without("C")
+        step = Nuclei.with_model(known).prepared(example.image)
+        maps = np.zeros((known.architecture.outputs, *grid.shape), np.float32)
+        step.predict(example.image, maps, lambda _: None)
+        judged.append((maps.astype(np.float16), np.asarray(example.labels).astype(np.int64), grid))
+    best, most, tried = known.representation, -1.0, TRIED[known.representation.name]
+    for values in product(*tried.values()):
+        one = known.representation.model_copy(update=dict(zip(tried, values, strict=True)))
+        found = score(((maps.astype(np.float32), *rest) for maps, *rest in judged), one, known.names)
+        if found > most:
+            best, most = one, found
+    print(best, most)
+    told = reliability(((maps.astype(np.float32), *rest) for maps, *rest in judged), best, known.names)
+    return replace(known, representation=best, calibration=told, card={**known.card, "score": most})
 
 
 def real(folder: Path) -> list[str]:
@@ -71,10 +148,25 @@ def real(folder: Path) -> list[str]:
 def opened(folder: Path, name: str) -> Example:
     """Return an image and its truth by the name."""
     kind, _, seed = name.partition("-")
+    if kind == "volume":
+        return volume(int(seed))
     if kind == "simulated":
         return simulated(int(seed))
     image = selected(read(folder / "dsb2018" / "images" / f"{name}.png"), None, False, [])
     return Example(image.load(), read(folder / "dsb2018" / "masks" / f"{name}.png").read())
+
+
+def resized(example: Example) -> Example:
+    """Return an example as the method `nuclei` would see it: small nuclei are made larger, large ones smaller."""
+    sizes, dimensions = np.bincount(np.asarray(example.labels).ravel())[1:], len(example.image.grid.spatial)
+    if not sizes.any():
+        return example
+    zoom = resizing(float(np.median(diameters(sizes[sizes > 0], dimensions))), dimensions)
+    if zoom == 1:
+        return example
+    image = zoomed(example.image, zoom).load()
+    whole = (slice(None),) * dimensions
+    return Example(image, Nearest(example.labels, image.grid.spatial_shape)[whole])
 
 
 @cache
@@ -85,6 +177,22 @@ def simulated(seed: int) -> Example:
         scene = scene.model_copy(update={"density": 0.0})
     image, truth = simulate(scene, (LENGTH, LENGTH), seed)
     return Example(selected(image, None, False, []).load(), truth.labels)
+
+
+@cache
+def volume(seed: int) -> Example:
+    """Return a simulated volume and its truth, as the method `nuclei` would see it: with voxels as long as wide."""
+    scene = random_scene(seed, 3, VOLUME_KINDS[seed % len(VOLUME_KINDS)])
+    empty = seed % EMPTY == EMPTY - 2
+    scene = scene.model_copy(update={"density": 0.0 if empty else min(DENSER * scene.density, 0.5)})
+    image, truth = simulate(scene, VOLUME, seed)
+    apart = APART[seed % len(APART)]
+    if apart > 1:
+        pixels = np.asarray(image.data, np.float32)
+        planes = pixels[: len(pixels) // apart * apart].reshape(-1, apart, *pixels.shape[1:]).mean(axis=1)
+        whole = (slice(None),) * 3
+        image = Image.from_array(Interpolated(planes, VOLUME)[whole])
+    return resized(Example(Image.from_array(np.asarray(image.data, np.float32)), truth.labels))
 
 
 def _told(row: Mapping[str, Any]) -> None:

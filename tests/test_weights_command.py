@@ -66,7 +66,7 @@ def test_networks_that_come_along_are_found_by_name(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert run(["weights", "list", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [Path(entry["file"]).stem for entry in found] == ["nuclei", "nuclei_fast"]
+    assert [Path(entry["file"]).stem for entry in found] == ["nuclei", "nuclei_3d", "nuclei_fast"]
     assert run(["weights", "info", "nuclei", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)["card"]
     assert card["licence"] == "CC0-1.0"

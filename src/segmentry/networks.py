@@ -20,6 +20,7 @@ from segmentry.labelling import Store
 from segmentry.learn.calibration import calibrated
 from segmentry.learn.engines import Engine, engine
 from segmentry.learn.network_file import Network, load_network
+from segmentry.learn.objects import diameters
 from segmentry.learn.patches import channels_first
 from segmentry.learn.prediction import Predictor
 from segmentry.learn.representation import Representation
@@ -42,8 +43,7 @@ DEVICE = "SEGMENTRY_DEVICE"
 SMALLEST_ZOOM = 1 / 16
 #: Networks that are ready to run, for as long as they are in use.
 _ENGINES: WeakKeyDictionary[Network, dict[tuple[str, str, str, int], Engine]] = WeakKeyDictionary()
-#: Where the diameter is found out: so many pixels in the middle, so many times, until it changes by less than this.
-LOOK = {2: (1024, 1024), 3: (48, 256, 256)}
+#: The diameter is found out by so many looks at the most, until it changes by less than this.
 LOOKS, ALIKE = 3, 1.15
 
 
@@ -54,6 +54,8 @@ class NetworkStep(TrainedStep, MapSegmenter):
     sources: ClassVar[str] = "a file that `segmentry train` made"
     #: Names of the representations that the method makes objects of; none: any.
     tells: ClassVar[tuple[str, ...]] = ()
+    #: Where the diameter is found out: so many pixels in the middle, by the number of axes.
+    look: ClassVar[dict[int, tuple[int, ...]]] = {2: (1024, 1024), 3: (48, 256, 256)}
 
     engine: Literal["auto", "onnxruntime", "openvino", "torch"] = Field(
         "auto", description="What runs the network; `auto`: the fastest that is there."
@@ -201,6 +203,13 @@ class NetworkStep(TrainedStep, MapSegmenter):
             )
         return known / asked
 
+    def _fitting_zoom(self, diameter: float, grid: Grid) -> float:
+        """Return how many times larger images are seen whose objects have a diameter, of as many pixels as it fills."""
+        known = self.knowledge().diameter
+        if known is None or self.gives() != "instances":
+            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
+        return min(max(known / diameter, SMALLEST_ZOOM), 1 / SMALLEST_ZOOM)
+
     def _resized(self, image: Image) -> Image:
         """Return an image as the network sees it: at its pixel size, or with objects of its diameter."""
         if self.diameter is not None or self.estimate_diameter:
@@ -210,25 +219,20 @@ class NetworkStep(TrainedStep, MapSegmenter):
 
     def _estimated(self, image: Image) -> Self:
         """Return a copy that sees images so that their objects, in the middle of the first, have the right diameter."""
-        known = self.knowledge().diameter
-        if known is None or self.gives() != "instances":
-            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
         still = image.at("T", 0) if "T" in image.grid.axes else image
-        shape, longest = still.grid.spatial_shape, LOOK[len(still.grid.spatial)]
-        middle = tuple(slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shape, longest, strict=True))
+        shape, ndim = still.grid.spatial_shape, len(still.grid.spatial)
+        middle = tuple(slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shape, self.look[ndim], strict=True))
         part = still.window(middle)
-        part, found = replace(part, grid=window_grid(still.grid, middle)), self
+        part, found, towards = replace(part, grid=window_grid(still.grid, middle)), self, 0.0
         for _ in range(LOOKS):
             sizes = np.bincount(np.asarray(found.segment(part).instances().labels).ravel())[1:]
             if not sizes.any():
                 break
-            ndim = len(still.grid.spatial)
-            ball = math.pi / 4 if ndim == 2 else math.pi / 6
-            here = float(np.median(sizes[sizes > 0]) / ball) ** (1 / ndim)
-            zoom = min(max(known / here, SMALLEST_ZOOM), 1 / SMALLEST_ZOOM)
-            if abs(math.log(zoom / (found.zoom_ or 1.0))) < math.log(ALIKE):
+            zoom = self._fitting_zoom(float(np.median(diameters(sizes[sizes > 0], ndim))), still.grid)
+            step = math.log(zoom / (found.zoom_ or 1.0))
+            if abs(step) < math.log(ALIKE) or step * towards < 0:
                 break
-            found = found.model_copy(update={"zoom_": zoom})
+            found, towards = found.model_copy(update={"zoom_": zoom}), step
         return found
 
     def _seen(self, image: Image) -> Image:

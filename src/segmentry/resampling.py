@@ -72,9 +72,11 @@ def at_spacing(image: Image, spacing: Sequence[float] | None, unit: str | None) 
     return _at_shape(image, shape_at(image.grid, spacing, unit))
 
 
-def zoomed(image: Image, zoom: float) -> Image:
+def zoomed(image: Image, zoom: float | Sequence[float]) -> Image:
     """Return an image with so many times more pixels along each spatial axis, interpolated when it is read."""
-    return _at_shape(image, tuple(max(1, math.floor(n * zoom + 0.5)) for n in image.grid.spatial_shape))
+    shape = image.grid.spatial_shape
+    factors = (zoom,) * len(shape) if isinstance(zoom, int | float) else zoom
+    return _at_shape(image, tuple(max(1, math.floor(n * z + 0.5)) for n, z in zip(shape, factors, strict=True)))
 
 
 def _at_shape(image: Image, shape: tuple[int, ...]) -> Image:

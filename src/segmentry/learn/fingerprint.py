@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from segmentry.errors import InputError
 from segmentry.learn.examples import Example, Examples
+from segmentry.learn.objects import diameters
 from segmentry.learn.plan import Fingerprint
 from segmentry.learn.representation import UNLABELLED
 from segmentry.overview import Overview
@@ -182,8 +183,7 @@ def _told(seen: _Seen, kind: Any, names: tuple[str, ...]) -> Fingerprint:
     square = (weight * np.stack([m[:, 2] + (m[:, 1] - mean) ** 2 for m in seen.moments])).sum(0) / weight.sum(0)
     ndim = len(seen.shapes[0])
     shapes = np.array(seen.shapes)
-    ball = np.pi / 4 if ndim == 2 else np.pi / 6
-    small, median, large = np.percentile((np.array(seen.sizes) / ball) ** (1 / ndim), [5, 50, 95]).round(2).tolist()
+    small, median, large = np.percentile(diameters(np.array(seen.sizes), ndim), [5, 50, 95]).round(2).tolist()
     return Fingerprint(
         images=len(shapes),
         channels=seen.channels[0],

@@ -12,6 +12,7 @@ from segmentry.image import Grid
 from segmentry.result import Instances
 
 __all__ = [
+    "diameters",
     "divided",
     "flow_errors",
     "flows_of",
@@ -24,6 +25,17 @@ __all__ = [
 
 #: Heights of 0 … 1 are flooded in so many levels.
 LEVELS = 4096
+
+
+def diameters(sizes: NDArray[Any], dimensions: int) -> NDArray[np.float64]:
+    """Return the diameters of discs or balls of so many pixels.
+
+    Examples
+    --------
+    >>> diameters(np.array([0, 79, 314]), 2).round()
+    array([ 0., 10., 20.])
+    """
+    return np.asarray((sizes / (np.pi / 4 if dimensions == 2 else np.pi / 6)) ** (1 / dimensions))
 
 
 def own_distance(

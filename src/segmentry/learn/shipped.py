@@ -6,7 +6,7 @@ from pathlib import Path
 
 from segmentry.errors import UnknownNameError, nearest
 
-__all__ = ["shipped", "shipped_networks"]
+__all__ = ["located", "shipped", "shipped_networks"]
 
 _FOLDER = Path(__file__).parents[1] / "weights"
 
@@ -28,3 +28,8 @@ def shipped(name: str) -> Path:
     if name not in known:
         raise UnknownNameError(f"no network called {name!r} comes along{nearest(name, list(known))}")
     return known[name]
+
+
+def located(file: Path) -> Path:
+    """Return the file of a network, which may be named by the name of one that comes with the program."""
+    return file if file.exists() else shipped_networks().get(str(file), file)

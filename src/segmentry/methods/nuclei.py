@@ -1,41 +1,56 @@
 """Nuclei out of the box: a network that comes along, trained on fluorescence, stained tissue and bright field.
 
 It tells of each pixel whether it is inside a nucleus, on its rim or beside it, and of each nucleus where its middle is
-and how far it reaches, so that nuclei that touch are parted and their outlines are exact. It works for nuclei of 7 to
-50 pixels in diameter; for others set `diameter`, or have it estimated. It fails for what looks like a nucleus and is
-none, and for whole cells. Volumes are seen plane by plane along all three axes, which often fails where nuclei are
-small or crowded: begin with `watershed` there, and compare. `segmentry weights info nuclei` says what
-it learned from and how good it is.
+and how far it reaches, so that nuclei that touch are parted and their outlines are exact. The middle of an image is
+looked at first: where nuclei are small, it is then seen larger, and smaller where they are large; a `diameter` says so
+instead. It fails for what looks like a nucleus and is none, and for whole cells.
+
+Volumes have a network of their own, trained on simulated nuclei and on cells with bright borders, which sees voxels
+that are as long as they are wide: give the distance of planes (`--spacing`). `segmentry weights info nuclei` and
+`nuclei_3d` say what they learned from and how good they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from segmentry.image import Image
-from segmentry.labelling import Store
-from segmentry.learn.cellpose_scaling import cellpose_volume_scores
+from segmentry.errors import ParameterError
+from segmentry.image import Grid, Image
 from segmentry.learn.network_file import Network
-from segmentry.learn.patches import channels_first
-from segmentry.learn.representation import Representation, offsets
-from segmentry.learn.representations.flows import LARGEST, Flows
-from segmentry.learn.representations.outlined import Outlined
+from segmentry.learn.representation import Representation
 from segmentry.learn.shipped import shipped
+from segmentry.length import Length
 from segmentry.networks import NetworkStep
-from segmentry.result import Result
+from segmentry.overview import Overview
+from segmentry.resampling import zoomed
 from segmentry.trained import checked_sha256
-from segmentry.workspace import ensure_memory
 
-__all__ = ["Nuclei"]
+__all__ = ["Nuclei", "resizing"]
 
 NAMES = {"accurate": "nuclei", "fast": "nuclei_fast"}
+VOLUMES = "nuclei_3d"
+#: Images whose nuclei have a smaller diameter than the first or a larger one than the second, in pixels, are resized so
+#: that it becomes the third or the fourth, by the number of axes; but not made larger than so many times.
+SEEN = {2: (18.0, 60.0, 24.0, 40.0), 3: (12.0, 28.0, 16.0, 20.0)}
+LARGEST_ZOOM, SMALLEST_ZOOM = 3.0, 1 / 16
+
+
+def resizing(diameter: float, dimensions: int) -> float:
+    """Return how many times larger an image is seen whose nuclei have a median diameter, in pixels.
+
+    >>> resizing(30, 2), resizing(12, 2), resizing(4, 2), resizing(80, 2)
+    (1.0, 2.0, 3.0, 0.5)
+    """
+    smallest, largest, small, large = SEEN[dimensions]
+    if smallest <= diameter <= largest:
+        return 1.0
+    wanted = small if diameter < smallest else large
+    return min(max(wanted / max(diameter, 1.0), SMALLEST_ZOOM), LARGEST_ZOOM)
 
 
 class Nuclei(NetworkStep):
@@ -44,9 +59,12 @@ class Nuclei(NetworkStep):
     name: ClassVar[str] = "nuclei"
     task: ClassVar[Literal["instances"]] = "instances"
     trained: ClassVar[bool] = False
-    tells: ClassVar[tuple[str, ...]] = ("outlined",)
+    tells: ClassVar[tuple[str, ...]] = ("outlined", "flows")
+    look: ClassVar[dict[int, tuple[int, ...]]] = {2: (512, 512), 3: (32, 160, 160)}
 
-    variant: Literal["accurate", "fast"] = Field("accurate", description="Which of the networks that come along.")
+    variant: Literal["accurate", "fast"] = Field(
+        "accurate", description="Which of the networks for planes that come along."
+    )
     model: str = Field(default="", max_length=4096, description="Another network of this kind, instead of these.")
     overlap: float = Field(0.125, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
     threshold: float | None = Field(
@@ -55,63 +73,55 @@ class Nuclei(NetworkStep):
     min_size: int | None = Field(
         None, ge=0, le=10**9, description="Nuclei of fewer pixels are dropped; none: the network's own."
     )
+    diameter: Length | None = Field(
+        None,
+        description="Diameter of the nuclei, in pixels or as `8 um`; images are resized where they are small or large.",
+    )
+    estimate_diameter: bool = Field(
+        True, description="Whether the diameter is found out where it is not given, in the middle of the image."
+    )
+    dimensions_: int | None = Field(None, ge=2, le=3, description="Number of spatial axes of the images.")
+
+    _own: Network | None = PrivateAttr(None)
 
     def knowledge(self) -> Network:
-        if self._known is None and not self.model:
-            place = shipped(NAMES[self.variant])
+        if self.model or self._known is not None:
+            return super().knowledge()
+        if self._own is None:
+            place = shipped(VOLUMES if self.dimensions_ == 3 else NAMES[self.variant])
             self._found = checked_sha256(place, self.sha256_ or self.sha256)
-            self._known = _opened(place, self._found)
-        return super().knowledge()
+            self._own = _opened(place, self._found)
+        return self._own
 
     def representing(self) -> Representation:
         return self.adjusted("threshold", "min_size")
 
     def fits(self) -> tuple[int, ...]:
-        return (2, 3) if self.knowledge().architecture.dimensions == 2 else super().fits()
+        return super().fits() if self.model or self._known is not None else (2, 3)
 
-    def predicted(self, image: Image) -> int:
-        return 4 if self._by_planes(image) else super().predicted(image)
+    def prepare(self, overview: Overview) -> Self:
+        ready = self.model_copy(update={"dimensions_": len(overview.image.grid.spatial)})
+        ready._own = None
+        return super(Nuclei, ready).prepare(overview)
 
-    def predict(self, image: Image, into: Store, tell: Callable[[float], None]) -> None:
-        if not self._by_planes(image):
-            super().predict(image, into, tell)
-            return
-        grid = image.grid.without("C")
-        ensure_memory(grid.size, f"{self.name} sees a volume of {grid.size:,} pixels at once", "segment parts of it")
-        assert self.scale_ is not None
-        pixels = self.knowledge().scaling.applied(channels_first(self._seen(image)).read(), self.scale_)
-        ratio = grid.anisotropy[0] / grid.anisotropy[-1]
-        scores = cellpose_volume_scores(self._ways, pixels, self.zoom_ or 1.0, ratio)
-        # Flows are told of along each axis by two of the views, logits by all.
-        scores[:3] /= 2
-        scores[3] = 1 / (1 + np.exp(np.minimum(-scores[3] / 3, 80)))
-        into[...] = scores
-        tell(1.0)
+    def _zoom(self, grid: Grid) -> float:
+        if self.diameter is None:
+            return 1.0
+        asked = max(self.diameter.pixels(grid))
+        if not asked > 0:
+            raise ParameterError(f"{self.name}: diameter {self.diameter} is {asked:g} pixels; it must be more than 0")
+        return resizing(asked, len(grid.spatial))
 
-    def survey(self, maps: Image) -> Any:
-        return None if self._by_planes(maps) else super().survey(maps)
+    def _fitting_zoom(self, diameter: float, grid: Grid) -> float:
+        finest = math.prod(s / min(grid.anisotropy) for s in grid.anisotropy) ** (1 / len(grid.spatial))
+        return resizing(diameter * finest, len(grid.spatial))
 
-    def decode(self, maps: Image, survey: Any = None) -> Result:
-        if not self._by_planes(maps):
-            return super().decode(maps, survey)
-        told = self.representing()
-        assert isinstance(told, Outlined)
-        flows = Flows(threshold=told.threshold, max_error=LARGEST, min_size=told.min_size)
-        return flows.decode(maps.read(), maps.grid.without("C"), self.knowledge().names)
-
-    def _ways(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the network says of planes as Cellpose would: two flows, and the logit of the foreground."""
-        known = self.knowledge()
-        places = offsets(known.representation.heads(known.names, 2))
-        scores = self._runner()(planes)
-        outside, inside, rim = np.moveaxis(scores[:, places["parts"]], 1, 0)
-        return np.concatenate([scores[:, places["flows"]], (np.logaddexp(inside, rim) - outside)[:, None]], axis=1)
-
-    def _by_planes(self, image: Image) -> bool:
-        return image.grid.spatial == "ZYX" and self.knowledge().architecture.dimensions == 2
+    def _resized(self, image: Image) -> Image:
+        sizes, zoom = image.grid.anisotropy, self.zoom_ or 1.0
+        return zoomed(image, [zoom * s / min(sizes) for s in sizes])
 
 
-@lru_cache(maxsize=len(NAMES))
+@lru_cache(maxsize=len(NAMES) + 1)
 def _opened(place: Path, _sha256: str) -> Network:
     """Return a network that comes along, read once; the hash tells another file of the name."""
     return Nuclei.opened(place)

@@ -63,7 +63,8 @@ def unet(
         What is learned: `classes`, or of objects `boundary`, `distance`, `flows` or `stars`; chosen by the labels when
         nothing is said.
     start
-        Network to begin with, which fewer images and steps then adapt: its weights, and how it sees images.
+        Network to begin with, a file or `nuclei`, `nuclei_fast` or `nuclei_3d`, which fewer images and steps then
+        adapt: its weights, and how it sees images.
     plan
         YAML file that says how, as --plan-only prints it.
     set
@@ -86,6 +87,7 @@ def unet(
         Print score and course as JSON.
     """
     from segmentry.app.cli.arguments import check_target, listed, pairs_of
+    from segmentry.learn.shipped import located
     from segmentry.network_from_files import Asked, examples_of_files, learn
 
     check_target(out, overwrite or plan_only)
@@ -99,7 +101,7 @@ def unet(
         device,
         licence,
         seed,
-        start,
+        None if start is None else located(start),
     )
     examples = examples_of_files(images, labels, channel, unlabelled)
     if plan_only:

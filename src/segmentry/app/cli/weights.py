@@ -41,8 +41,9 @@ def info(file: Annotated[Path, Parameter(name="FILE")], /, *, json: Switch = Fal
     import yaml
 
     from segmentry.learn.network_file import Network
+    from segmentry.learn.shipped import located
 
-    file = _located(file)
+    file = located(file)
     found = _opened(file)
     facts = _facts(file, found)
     card = dict(found.card) if isinstance(found, Network) else {"name": found.name, "description": found.description}
@@ -84,7 +85,9 @@ def export(
     if out.suffix.lower() not in (".onnx", ".zip"):
         raise ParameterError(f"{out} must end in .onnx or .zip, which says what is written")
     check_target(out, overwrite)
-    file = _located(file)
+    from segmentry.learn.shipped import located
+
+    file = located(file)
     found = _opened(file)
     if not found.graph:
         raise InputError(f"{file} has no graph, so that other programs can't run it: train it with the extra 'train'")
@@ -217,13 +220,6 @@ def list_(folder: Annotated[Path | None, Parameter(name="FOLDER")] = None, /, *,
         show_table("", ["file", "takes", "tells"], rows)
     else:
         note("no networks come along" if folder is None else f"there are no networks in {folder}")
-
-
-def _located(file: Path) -> Path:
-    """Return the file of a network, which may be named by the name of one that comes along."""
-    from segmentry.learn.shipped import shipped_networks
-
-    return file if file.exists() else shipped_networks().get(str(file), file)
 
 
 def _opened(file: Path) -> Network | PackagedNetwork:

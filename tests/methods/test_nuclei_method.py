@@ -1,0 +1,61 @@
+"""Nuclei by the networks that come along, against simulated truth: sizes, volumes, and what a diameter means."""
+
+import numpy as np
+import pytest
+
+from segmentry import segment
+from segmentry.errors import ParameterError
+from segmentry.image import Grid, Image
+from segmentry.methods.nuclei import SEEN, resizing
+from segmentry.metrics import match_objects
+from segmentry.result import Instances
+from segmentry.simulation import Scene, simulate
+
+
+def share_found(found, truth, grid):
+    match = match_objects(found.instances, Instances.from_labels(truth.astype(np.uint32), grid))
+    right = len(match.matched(0.5))
+    return right / (match.n_predicted + match.n_true - right)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_whatever_the_diameter_nuclei_are_seen_at_one_that_the_network_knows(dimensions):
+    low, high = SEEN[dimensions][:2]
+    for diameter in np.geomspace(6, 400, 50):
+        assert low <= diameter * resizing(diameter, dimensions) <= high
+
+
+def test_small_nuclei_are_found_because_they_are_seen_larger():
+    image, truth = simulate(Scene(radius=4, density=0.15, photons=300, out_of_focus=0), (192, 192), 3)
+    labels = np.asarray(truth.labels)
+    whole = segment(image, "nuclei")
+    as_it_is = segment(image, "nuclei", estimate_diameter=False)
+    assert share_found(whole, labels, image.grid) > 0.7
+    assert share_found(whole, labels, image.grid) >= share_found(as_it_is, labels, image.grid)
+    assert whole.segmenter.zoom_ > 1.5
+
+
+def test_a_diameter_that_is_told_is_not_looked_for():
+    image, _ = simulate(Scene(radius=4, density=0.15), (96, 96), 3)
+    told = segment(image, "nuclei", diameter=8)
+    assert told.segmenter.zoom_ == 3
+    with pytest.raises(ParameterError, match="more than 0"):
+        segment(image, "nuclei", diameter=0)
+
+
+def test_volumes_are_seen_in_three_dimensions_however_far_apart_their_planes_lie():
+    image, truth = simulate(Scene(radius=9, density=0.1, axial=1.5), (36, 72, 72), 5)
+    labels = np.asarray(truth.labels)
+    whole = segment(image, "nuclei")
+    assert share_found(whole, labels, image.grid) > 0.7
+    some = np.asarray(image.data)[1::3]
+    grid = Grid("ZYX", some.shape, (3.0, 1.0, 1.0), "um")
+    apart = segment(Image(some, grid), "nuclei")
+    assert share_found(apart, labels[1::3], grid) > 0.6
+    assert apart.segmenter.dimensions_ == 3
+
+
+def test_a_volume_without_nuclei_has_none():
+    rng = np.random.default_rng(0)
+    noise = rng.poisson(20, (24, 64, 64)).astype(np.uint16)
+    assert len(segment(Image.from_array(noise), "nuclei").instances.ids) == 0
