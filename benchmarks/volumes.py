@@ -69,7 +69,7 @@ def main() -> None:
     for name, volumes in sets(given.folder, given.stardist).items():
         if given.network and "tissue" not in name:
             continue
-        trained = {"model": given.network, "diameter": DIAMETER} if given.network else {}
+        trained = {"model": given.network, "diameter": DIAMETER, "min_size": SLIVER} if given.network else {}
         for method, asked in (("nuclei", trained), ("watershed", {})):
             told = [precision(one, method, asked) for one in volumes]
             true = np.sum([t for t, _ in told], 0) / np.maximum(np.sum([n for _, n in told], 0), 1)

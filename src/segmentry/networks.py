@@ -133,10 +133,10 @@ class NetworkStep(TrainedStep, MapSegmenter):
     def prepare(self, overview: Overview) -> Self:
         ready = self.model_copy()
         known = ready.knowledge()
-        seen = ready._seen(overview.image)
-        ready = ready.model_copy(update={"sha256_": ready._found, "zoom_": ready._zoom(seen.grid)})
+        seen, frame = ready._seen(overview.image), ready._seen(overview.frame)
+        ready = ready.model_copy(update={"sha256_": ready._found, "zoom_": ready._zoom(frame.grid)})
         ready = ready.model_copy(update={"scale_": known.scaling.measured(Overview(ready._resized(seen)))})
-        return ready._estimated(seen) if self.estimate_diameter and self.diameter is None else ready
+        return ready._estimated(frame) if self.estimate_diameter and self.diameter is None else ready
 
     def predicted(self, image: Image) -> int:
         return self.knowledge().architecture.outputs
@@ -217,9 +217,8 @@ class NetworkStep(TrainedStep, MapSegmenter):
         known = self.knowledge()
         return at_spacing(image, known.spacing, known.unit)
 
-    def _estimated(self, image: Image) -> Self:
+    def _estimated(self, still: Image) -> Self:
         """Return a copy that sees images so that their objects, in the middle of the first, have the right diameter."""
-        still = image.at("T", 0) if "T" in image.grid.axes else image
         shape, ndim = still.grid.spatial_shape, len(still.grid.spatial)
         middle = tuple(slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shape, self.look[ndim], strict=True))
         part = still.window(middle)

@@ -58,6 +58,8 @@ class Overview:
     ----------
     image
         The image; it may be lazy, and have time points and channels.
+    loose
+        Axes that are seen one by one: ``T``, and ``Z`` where planes are.
 
     Examples
     --------
@@ -66,10 +68,19 @@ class Overview:
     ((0.0, 11.0), 5.0)
     """
 
-    def __init__(self, image: Image) -> None:
-        self._image = image
+    def __init__(self, image: Image, loose: str = "T") -> None:
+        self._image, self._loose = image, loose
         self._histograms: dict[int, Histogram] = {}
         self._lost = 0
+
+    @property
+    def frame(self) -> Image:
+        """What is segmented at once: the first time point, and the plane in the middle where planes are apart."""
+        frame = self._image
+        for axis in self._loose:
+            if axis in frame.grid.axes:
+                frame = frame.at(axis, frame.grid.length(axis) // 2 if axis == "Z" else 0)
+        return frame
 
     @property
     def grid(self) -> Grid:

@@ -134,7 +134,7 @@ def run(
         work = selected(work, channel, segmenter.colour, notes) if i == last else work
         work = work.load() if in_memory else work
     tell(f"{segmenter.name}: whole-image statistics", 0.0)
-    ready = segmenter.prepared(work)
+    ready = segmenter.prepared(work, loose)
     if isinstance(ready, MapSegmenter):
         work = _predicted(ready, work, loose, workspace, tell)
     job = _Job(ready, work, chosen.grid.without("C"), loose, tile, threads or thread_count(), workspace, tell)

@@ -96,12 +96,20 @@ class Step(BaseModel):
         """Return a copy that has learned what it must know of the whole image; the default needs nothing."""
         return self
 
-    def prepared(self, image: Image) -> Self:
-        """Return this step if it has learned already or needs nothing, else a copy prepared on this very image."""
+    def prepared(self, image: Image, loose: str = "T") -> Self:
+        """Return this step if it has learned already or needs nothing, else a copy prepared on this very image.
+
+        Parameters
+        ----------
+        image
+            At all time points.
+        loose
+            Axes that are seen one by one.
+        """
         learned = [
             name for name, field in type(self).model_fields.items() if name.endswith("_") and field.default is None
         ]
-        return self.prepare(Overview(image)) if any(getattr(self, name) is None for name in learned) else self
+        return self.prepare(Overview(image, loose)) if any(getattr(self, name) is None for name in learned) else self
 
 
 class Filter(Step):

@@ -100,7 +100,7 @@ class Nuclei(NetworkStep):
         return super().fits() if self.model or self._known is not None else (2, 3)
 
     def prepare(self, overview: Overview) -> Self:
-        ready = self.model_copy(update={"dimensions_": len(overview.image.grid.spatial)})
+        ready = self.model_copy(update={"dimensions_": len(overview.frame.grid.spatial)})
         ready._own = None
         return super(Nuclei, ready).prepare(overview)
 
