@@ -35,7 +35,7 @@ from segmentry.tiling import slabs, thread_count, window_grid
 from segmentry.trained import TrainedStep
 from segmentry.workspace import new_array
 
-__all__ = ["DEVICE", "NetworkStep", "on_device", "picked"]
+__all__ = ["DEVICE", "SMALLEST_ZOOM", "NetworkStep", "on_device", "picked"]
 
 #: Environment variable that says where networks run: `auto`, `cpu`, `cuda`.
 DEVICE = "SEGMENTRY_DEVICE"
@@ -206,8 +206,7 @@ class NetworkStep(TrainedStep, MapSegmenter):
     def _fitting_zoom(self, diameter: float, grid: Grid) -> float:
         """Return how many times larger images are seen whose objects have a diameter, of as many pixels as it fills."""
         known = self.knowledge().diameter
-        if known is None or self.gives() != "instances":
-            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
+        assert known is not None
         return min(max(known / diameter, SMALLEST_ZOOM), 1 / SMALLEST_ZOOM)
 
     def _resized(self, image: Image) -> Image:
@@ -219,6 +218,8 @@ class NetworkStep(TrainedStep, MapSegmenter):
 
     def _estimated(self, still: Image) -> Self:
         """Return a copy that sees images so that their objects, in the middle of the first, have the right diameter."""
+        if self.knowledge().diameter is None or self.gives() != "instances":
+            raise ParameterError(f"{self.name}: the network does not know of which diameter its objects were")
         shape, ndim = still.grid.spatial_shape, len(still.grid.spatial)
         middle = tuple(slice(max(0, (n - m) // 2), (n + m) // 2) for n, m in zip(shape, self.look[ndim], strict=True))
         part = still.window(middle)

@@ -6,10 +6,13 @@ import pytest
 from segmentry import segment
 from segmentry.errors import ParameterError
 from segmentry.image import Grid, Image
-from segmentry.methods.nuclei import SEEN, resizing
+from segmentry.methods.nuclei import SEEN, Nuclei, resizing
+from segmentry.methods.unet import UNet
 from segmentry.metrics import match_objects
 from segmentry.result import Instances
+from segmentry.run import run
 from segmentry.simulation import Scene, simulate
+from small_network import small_network
 
 
 def share_found(found, truth, grid):
@@ -41,6 +44,20 @@ def test_a_diameter_that_is_told_is_not_looked_for():
     assert told.segmenter.zoom_ == 3
     with pytest.raises(ParameterError, match="more than 0"):
         segment(image, "nuclei", diameter=0)
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((32, 32)), np.random.default_rng(0).random((32, 32))])
+def test_a_network_that_knows_no_diameter_can_estimate_none_whatever_the_image_holds(pixels):
+    step = UNet.with_model(small_network(), estimate_diameter=True)
+    with pytest.raises(ParameterError, match="does not know of which diameter"):
+        step.prepared(Image.from_array(pixels.astype(np.float32)))
+
+
+def test_planes_that_are_apart_are_looked_at_as_planes():
+    image, _ = simulate(Scene(radius=4, density=0.15), (8, 96, 96), 3)
+    outcome = run(Nuclei(), image, planes=True)
+    assert outcome.segmenter.dimensions_ == 2
+    assert outcome.segmenter.zoom_ > 1.2
 
 
 def test_volumes_are_seen_in_three_dimensions_however_far_apart_their_planes_lie():

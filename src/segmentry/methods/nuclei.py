@@ -25,7 +25,7 @@ from segmentry.learn.network_file import Network
 from segmentry.learn.representation import Representation
 from segmentry.learn.shipped import shipped
 from segmentry.length import Length
-from segmentry.networks import NetworkStep
+from segmentry.networks import SMALLEST_ZOOM, NetworkStep
 from segmentry.overview import Overview
 from segmentry.resampling import zoomed
 from segmentry.trained import checked_sha256
@@ -37,7 +37,7 @@ VOLUMES = "nuclei_3d"
 #: Images whose nuclei have a smaller diameter than the first or a larger one than the second, in pixels, are resized so
 #: that it becomes the third or the fourth, by the number of axes; but not made larger than so many times.
 SEEN = {2: (18.0, 60.0, 24.0, 40.0), 3: (12.0, 28.0, 16.0, 20.0)}
-LARGEST_ZOOM, SMALLEST_ZOOM = 3.0, 1 / 16
+LARGEST_ZOOM = 3.0
 
 
 def resizing(diameter: float, dimensions: int) -> float:
