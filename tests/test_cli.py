@@ -258,6 +258,13 @@ def test_help_needs_neither_numpy_nor_numba():
     assert "segment" in done.stdout
 
 
+def test_a_method_needs_no_other():
+    code = "import sys\nfrom segmentry import catalog\ncatalog.step('method', 'otsu')\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = {name for name in done.stdout.split() if name.startswith("segmentry.methods.")}
+    assert found == {"segmentry.methods.otsu"}
+
+
 def test_importing_the_package_does_nothing(tmp_path):
     code = (
         "import socket, sys, logging, builtins\n"

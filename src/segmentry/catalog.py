@@ -34,11 +34,7 @@ def names(kind: str) -> list[str]:
 @functools.cache
 def steps(kind: str) -> Mapping[str, type[Step]]:
     """Return all steps of a kind by name. One that can't be loaded is passed over with a warning that says why."""
-    found: dict[str, type[Step]] = {}
-    package = importlib.import_module(f"segmentry.{KINDS[kind]}")
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        found |= {s.name: s for s in vars(module).values() if _is_step(s) and s.name == info.name}
+    found = {name: own for name in _modules(kind) if (own := _in_module(kind, name)) is not None}
     for point in entry_points(group="segmentry.steps"):
         added = _load(point)
         if added is None or added.kind != kind:
@@ -60,6 +56,10 @@ def step(kind: str, name: str) -> type[Step]:
     UnknownNameError
         With the nearest known name.
     """
+    if name in _modules(kind):  # the others are not loaded
+        found = _in_module(kind, name)
+        if found is not None:
+            return found
     known = steps(kind)
     if name not in known:
         raise UnknownNameError(f"no {kind} is called {name!r}{nearest(name, known)}")
@@ -75,6 +75,19 @@ def make(kind: str, name: str, parameters: Mapping[str, Any] | None = None) -> S
         When there is no such step, or it has no such parameter or value.
     """
     return step(kind, name)(**(parameters or {}))
+
+
+@functools.cache
+def _modules(kind: str) -> tuple[str, ...]:
+    """Return the names of the modules that hold this package's own steps of a kind."""
+    package = importlib.import_module(f"segmentry.{KINDS[kind]}")
+    return tuple(info.name for info in pkgutil.iter_modules(package.__path__))
+
+
+def _in_module(kind: str, name: str) -> type[Step] | None:
+    """Return the step in the module of its name."""
+    module = importlib.import_module(f"segmentry.{KINDS[kind]}.{name}")
+    return next((s for s in vars(module).values() if _is_step(s) and s.name == name), None)
 
 
 def _is_step(thing: Any) -> bool:

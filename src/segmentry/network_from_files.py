@@ -23,6 +23,7 @@ from segmentry.learn.architecture import Architecture
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.network_file import Network, load_network, save_network
 from segmentry.learn.plan import Fingerprint, Plan, grown, planned
+from segmentry.learn.representation import Representation
 from segmentry.learning_curve import Curve, learning_curve
 from segmentry.network_scores import STRICT
 from segmentry.network_training import Lesson, Trained, lesson, train_network
@@ -99,7 +100,7 @@ class Asked:
         if changed.representing().task != found.task:
             what = "classes" if found.task == "semantic" else "ids of objects"
             raise ParameterError(f"{changed.representation} tells of {changed.representing().task}; labels are {what}")
-        outputs = _outputs(changed, found)
+        outputs = _outputs(changed.representing(), found)
         if self.plan is None and "architecture.outputs" not in (self.changes or {}):
             changed = changed.changed({"architecture.outputs": outputs})
         if changed.architecture.outputs != outputs:
@@ -120,10 +121,11 @@ class Asked:
             return planned(found, self.representation)
         same = self.representation in ("", begun.representation.name) and begun.representation.task == found.task
         plan = planned(found, begun.representation.name if same else self.representation)
-        plan = plan.changed({"parameters": begun.representation.model_dump(mode="json") if same else {}})
+        known = begun.representation if same else plan.representing()
         return plan.changed(
             {
-                "architecture": _giving(begun, _outputs(plan, found)).model_dump(mode="json"),
+                "parameters": known.model_dump(mode="json"),
+                "architecture": _giving(begun, _outputs(known, found)).model_dump(mode="json"),
                 "scaling": begun.scaling.model_dump(mode="json"),
                 "spacing": begun.spacing,
                 "unit": begun.unit,
@@ -152,9 +154,9 @@ class Asked:
         return f"mean average precision at IoU {STRICT[0]:g} to {STRICT[-1]:g}"
 
 
-def _outputs(plan: Plan, found: Fingerprint) -> int:
-    """Return how many numbers per pixel a plan's representation takes."""
-    return sum(head.channels for head in plan.representing().heads(found.names, found.dimensions))
+def _outputs(known: Representation, found: Fingerprint) -> int:
+    """Return how many numbers per pixel a representation takes."""
+    return sum(head.channels for head in known.heads(found.names, found.dimensions))
 
 
 def _giving(network: Network, outputs: int) -> Architecture:
@@ -344,7 +346,8 @@ def _network(trained: Trained, graph: bytes, asked: Asked) -> Network:
     """Return what the file holds."""
     plan, found = trained.plan, trained.found
     best = max(trained.history, key=lambda row: float(row["score"]))
-    tile = tuple(n if len(plan.patch) == 3 else 2 * n for n in plan.patch)
+    stem = plan.architecture.stem or (1,) * len(plan.patch)
+    tile = tuple(n if len(plan.patch) == 3 else 2 * n * step for n, step in zip(plan.patch, stem, strict=True))
     card = {
         "data": found.model_dump(mode="json"),
         "held_out": list(trained.held),

@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from segmentry import catalog
 from segmentry.errors import InputError, ParameterError, SegmentryError, UnknownNameError, nearest, one_line
-from segmentry.ilastik_recipes import recipe_of
 from segmentry.image import Image
 from segmentry.run import Outcome, run
 from segmentry.step import Analysis, Cleaner, Filter, Segmenter, Step
@@ -89,6 +88,8 @@ class Recipe:
         """
         path = Path(path)
         if path.suffix.lower() == ".ilp":
+            from segmentry.ilastik_recipes import recipe_of
+
             content, left = recipe_of(path)
             for what in left:
                 logging.getLogger("segmentry").warning("%s: not carried over: %s", path.name, what)

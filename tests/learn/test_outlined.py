@@ -1,4 +1,4 @@
-"""Which object stars and flows tell, where it ends classes of pixels do."""
+"""Which object stars tell, where it ends classes of pixels do."""
 
 import numpy as np
 import pytest
@@ -27,45 +27,66 @@ def ellipses(rng, shape, count):
     return np.where(np.isin(pieces, np.flatnonzero(sizes < 80)), 0, pieces).astype(np.int64)
 
 
-@pytest.mark.parametrize("by", ["stars", "flows"])
+@pytest.mark.parametrize("block", [1, 2])
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), ndim=st.sampled_from([2, 3]))
-def test_crowds_come_back_with_exact_foreground(by, seed, ndim):
+def test_crowds_come_back_with_exact_foreground(block, seed, ndim):
     shape = (70, 80) if ndim == 2 else (22, 30, 28)
     labels = ellipses(np.random.default_rng(seed), shape, 14 if ndim == 2 else 8)
-    kind, grid = representation("outlined", by=by), Grid("ZYX"[3 - ndim :], shape)
+    kind, grid = representation("outlined", block=block), Grid("ZYX"[3 - ndim :], shape)
     found = kind.decode(perfect_maps(kind, labels, (1.0,) * ndim), grid, NAMES)
     truth = Instances.from_labels(labels, grid)
     seen = np.asarray(found.labels) > 0
     assert not seen[labels == 0].any()
     assert seen[labels > 0].mean() > 0.9
     matching = match_objects(found, truth)
-    assert len(matching.matched(0.5)) >= 0.85 * matching.n_true
-    assert len(matching.matched(0.75)) >= 0.75 * matching.n_true
+    most, close = (0.9, 0.75) if ndim == 2 else (0.6, 0.5)  # of balls of a few pixels, some hide behind others
+    assert len(matching.matched(0.5)) >= most * matching.n_true
+    assert len(matching.matched(0.75)) >= close * matching.n_true
 
 
-def test_flows_tell_what_stars_can_not():
-    """A spiral arm is no star, and flows lead along it."""
-    y, x = np.indices((90, 90)) - 45
-    radius, angle = np.hypot(y, x), np.arctan2(y, x)
-    arm = (radius > 18) & (radius < 30) & (angle > -2.5)
-    labels = arm.astype(np.int64)
-    grid = Grid("YX", labels.shape)
-    maps = perfect_maps(representation("outlined"), labels, (1.0, 1.0))
-    found = representation("outlined", by="flows").decode(maps, grid, NAMES)
-    assert np.array_equal(np.asarray(found.labels) > 0, arm)
-    assert len(found) == 1
+@pytest.mark.parametrize("block", [1, 2])
+def test_promises_hold_for_pixels_and_for_blocks(block):
+    check_representation(representation("outlined", block=block))
 
 
-@pytest.mark.parametrize("by", ["stars", "flows"])
-def test_promises_hold_by_either(by):
-    check_representation(representation("outlined", by=by))
-
-
-def test_foreground_without_a_middle_is_no_object():
-    kind, grid = representation("outlined"), Grid("YX", (40, 40))
+@pytest.mark.parametrize("block", [1, 2])
+def test_foreground_without_a_middle_is_no_object(block):
+    kind, grid = representation("outlined", block=block), Grid("YX", (40, 40))
     labels = np.zeros((40, 40), np.int64)
     labels[5:20, 5:20] = 1
     maps = perfect_maps(kind, labels, (1.0, 1.0))
     maps[0] = 0
     assert not len(kind.decode(maps, grid, NAMES))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), axes=st.sampled_from([(0,), (1,), (0, 1)]))
+def test_blocks_of_a_mirrored_image_are_those_of_the_image(seed, axes):
+    labels = ellipses(np.random.default_rng(seed), (64, 96), 14)
+    kind = representation("outlined", block=2)
+    turned = perfect_maps(kind, np.flip(labels, axes).copy(), (1.0, 1.0))
+    back = kind.mirrored(np.flip(turned, [axis + 1 for axis in axes]), axes)
+    np.testing.assert_allclose(back, perfect_maps(kind, labels, (1.0, 1.0)), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), zoom=st.floats(0.6, 2.5))
+def test_blocks_are_found_again_at_another_size(seed, zoom):
+    """As many objects, in the same places, as when each pixel has its own distances; wherever a part begins."""
+    rng = np.random.default_rng(seed)
+    labels = ellipses(rng, (90, 81), 10)
+    shape = tuple(round(n / zoom) for n in labels.shape)
+    found = {}
+    for block in (1, 2):
+        kind = representation("outlined", block=block)
+        maps = perfect_maps(kind, labels, (1.0, 1.0))
+        lazy = kind.resized(maps, (len(maps), *shape), (1.0, 1.0))
+        whole = lazy[tuple(slice(0, n) for n in lazy.shape)]
+        first = tuple(int(rng.integers(0, n)) for n in lazy.shape)
+        last = tuple(int(rng.integers(a, n)) + 1 for a, n in zip(first, lazy.shape, strict=True))
+        part = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+        np.testing.assert_array_equal(lazy[part], whole[part])
+        found[block] = kind.decode(whole, Grid("YX", shape), NAMES)
+    alike = match_objects(found[2], found[1])
+    assert len(alike.matched(0.5)) >= max(len(found[1]), len(found[2])) - 1

@@ -6,6 +6,7 @@ import pytest
 from segmentry import segment
 from segmentry.errors import ParameterError
 from segmentry.image import Grid, Image
+from segmentry.learn.prediction import Predictor
 from segmentry.methods.nuclei import SEEN, Nuclei, resizing
 from segmentry.methods.unet import UNet
 from segmentry.metrics import match_objects
@@ -76,3 +77,27 @@ def test_a_volume_without_nuclei_has_none():
     rng = np.random.default_rng(0)
     noise = rng.poisson(20, (24, 64, 64)).astype(np.uint16)
     assert len(segment(Image.from_array(noise), "nuclei").instances.ids) == 0
+
+
+def test_an_image_that_fits_a_tile_is_looked_at_once(monkeypatch):
+    looks = []
+    predict = Predictor.predict
+    monkeypatch.setattr(Predictor, "predict", lambda *given: looks.append(given[1]) or predict(*given))
+    image, _ = simulate(Scene(radius=12, density=0.15), (160, 160), 3)
+    found = segment(image, "nuclei")
+    assert len(looks) == 1
+    assert found.segmenter.zoom_ == 1
+    plain = segment(image, "nuclei", estimate_diameter=False)
+    assert len(looks) == 2
+    np.testing.assert_array_equal(found.instances.labels, plain.instances.labels)
+
+
+def test_each_time_point_has_its_own_nuclei_whichever_was_looked_at():
+    frames = [np.asarray(simulate(Scene(radius=12, density=0.15), (128, 128), seed)[0].data) for seed in (1, 2, 1)]
+    film = Image(np.stack(frames), Grid("TYX", (3, 128, 128)))
+    outcome = segment(film, "nuclei")
+    labels = np.asarray(outcome.instances.labels)
+    for time in range(3):
+        alone = run(outcome.segmenter, film.at("T", time))
+        assert np.array_equal(labels[time] > 0, np.asarray(alone.instances.labels) > 0)
+    assert not np.array_equal(labels[0] > 0, labels[1] > 0)

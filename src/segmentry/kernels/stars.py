@@ -42,7 +42,8 @@ def ray_lengths(
     """Return how far each ray goes from each pixel before it leaves the object of the pixel.
 
     Rays are followed in steps of the length of their direction, up to the first that ends in the pixel of something
-    else, or beyond the array; the last counts to the edge between the pixels.
+    else, or beyond the array. In planes the last counts to the edge between the pixels, about, as in StarDist; in
+    volumes up to where the ray leaves the last voxel of the object.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def ray_lengths(
             # Both ends of a leap lie half a diagonal of a pixel beside the ray, at most.
             sure = depths.reshape(full)[place] - np.float32(numbers.ndim**0.5 + 1e-3)
             leaps = np.where(own, np.clip(sure, 1, 255), 0).astype(np.uint8)
-            _march(np.pad(leaps, 1), directions, found[(slice(None), *place)])
+            _march(np.pad(leaps, 1), directions, numbers.ndim == 3, found[(slice(None), *place)])
     return found.reshape(len(directions), *numbers.shape)
 
 
@@ -123,17 +124,17 @@ def paint_stars(
 
 
 @compiled
-def _march(leaps: NDArray[np.uint8], directions: NDArray[np.float64], found: NDArray[np.float32]) -> None:
+def _march(leaps: NDArray[np.uint8], directions: NDArray[np.float64], deep: bool, found: NDArray[np.float32]) -> None:
     """Follow the rays of an object; at each of its pixels, so many steps more are within it for certain."""
     depth, height, width = leaps.shape
     flat = leaps.ravel()
-    offsets = np.empty(2 * (depth + height + width), np.int32)
+    offsets = np.empty((2 * (depth + height + width), 3), np.int32)
+    times = np.empty(offsets.shape, np.float32)
     for k in range(len(directions)):
-        dz, dy, dx = directions[k]
-        last = np.float32(1 - 0.5 / max(abs(dz), abs(dy), abs(dx)))
-        # Pixels lie at whole numbers, so that steps end in the same pixels around each of them.
+        # Pixels lie at whole numbers, so that steps end in the same pixels, on the same way, around each of them.
         for s in range(len(offsets)):
-            offsets[s] = (np.floor(s * dz + 0.5) * height + np.floor(s * dy + 0.5)) * width + np.floor(s * dx + 0.5)
+            _on_the_way(directions[k], s, height, width, offsets[s], times[s])
+        last = np.float32(1 - 0.5 / np.abs(directions[k]).max())
         for z in range(1, depth - 1):
             for y in range(1, height - 1):
                 start, row = (z * height + y) * width, found[k, z - 1, y - 1]
@@ -143,8 +144,43 @@ def _march(leaps: NDArray[np.uint8], directions: NDArray[np.float64], found: NDA
                         steps = 0
                         while leap:
                             steps += leap
-                            leap = flat[start + x + offsets[steps]]
-                        row[x - 1] = np.float32(steps) - last
+                            leap = flat[start + x + offsets[steps, 2]]
+                        if not deep:
+                            row[x - 1] = np.float32(steps) - last
+                        elif not flat[start + x + offsets[steps, 0]]:
+                            row[x - 1] = times[steps, 0]
+                        elif not flat[start + x + offsets[steps, 1]]:
+                            row[x - 1] = times[steps, 1]
+                        else:
+                            row[x - 1] = times[steps, 2]
+
+
+@compiled
+def _on_the_way(
+    direction: NDArray[np.float64],
+    step: int,
+    height: int,
+    width: int,
+    offsets: NDArray[np.int32],
+    times: NDArray[np.float32],
+) -> None:
+    """Find the pixels that the last of some steps enters, up to three, and when; the last is that in which it ends."""
+    place = np.floor((step - 1) * direction + 0.5)
+    target = np.floor(step * direction + 0.5)
+    offset = np.int64((target[0] * height + target[1]) * width + target[2])
+    offsets[:], times[:] = offset, step
+    for entered in range(3):
+        best, soonest = -1, np.inf
+        for axis in range(3):
+            if place[axis] != target[axis]:
+                when = (max(place[axis], target[axis]) - 0.5) / direction[axis]
+                if when < soonest:
+                    best, soonest = axis, when
+        if best < 0:
+            break
+        place[best] = target[best]
+        offsets[entered] = np.int64((place[0] * height + place[1]) * width + place[2])
+        times[entered:] = soonest
 
 
 @compiled

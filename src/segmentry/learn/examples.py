@@ -17,7 +17,7 @@ from segmentry.learn.representation import UNLABELLED
 __all__ = ["Example", "Examples"]
 
 #: Bytes of opened images and labels that are kept.
-KEPT = 2**29
+KEPT = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,7 @@ class Examples(Sequence[Example]):
         self.names = tuple(names)
         self._opened = opened
         self._kept: OrderedDict[int, Example] = OrderedDict()
+        self._held = 0
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -81,14 +82,17 @@ class Examples(Sequence[Example]):
     def __getitem__(self, index):  # type: ignore[no-untyped-def] # slices of examples are made by `only`
         number = range(len(self))[index]
         with self._lock:
-            found = self._kept.pop(number, None)
-        if found is None:
-            found = self._opened(number)
+            found = self._kept.get(number)
+            if found is not None:
+                self._kept.move_to_end(number)
+                return found
+        found = self._opened(number)
         with self._lock:
+            if number not in self._kept:  # another thread may have been faster
+                self._held += found.size
             self._kept[number] = found
-            held = sum(one.size for one in self._kept.values())
-            while held > KEPT and len(self._kept) > 1:
-                held -= self._kept.popitem(last=False)[1].size
+            while self._held > KEPT and len(self._kept) > 1:
+                self._held -= self._kept.popitem(last=False)[1].size
         return found
 
     def only(self, numbers: Sequence[int]) -> Examples:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from segmentry.errors import ParameterError
 from segmentry.learn.architecture import Architecture
 from segmentry.learn.augmentation import Augmentation
+from segmentry.learn.blocks import BLOCK
 from segmentry.learn.loss import Loss
 from segmentry.learn.representation import Representation, representation
 from segmentry.learn.scaling import Scaling
@@ -119,6 +120,9 @@ class Plan(BaseModel):
         multiple = self.architecture.multiple
         if len(self.patch) != len(multiple) or any(n % m for n, m in zip(self.patch, multiple, strict=True)):
             raise ValueError(f"the lengths of patch, {self.patch}, must be multiples of the network's {multiple}")
+        stem = self.architecture.stem or (1,)
+        if self.parameters.get("block", 1) != 1 and any(step % BLOCK for step in stem):
+            raise ValueError(f"parameters.block needs an architecture.stem of {BLOCK} along each axis; it has {stem}")
         return self
 
     def representing(self) -> Representation:

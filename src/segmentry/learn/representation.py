@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from segmentry.errors import UnknownNameError, nearest
 from segmentry.image import Array, Grid, Region
+from segmentry.resampling import Interpolated
 from segmentry.result import Instances, Semantic
 
 __all__ = [
@@ -163,9 +164,37 @@ class Representation(BaseModel):
         """
         return np.ones(0, np.float32)
 
+    def resized(self, maps: Array, shape: Sequence[int], spacing: Sequence[float]) -> Array:
+        """Return maps as they are for an image of other pixels, computed when they are sliced.
+
+        Parameters
+        ----------
+        maps : (channels, *spatial) array
+            It may be lazy.
+        shape
+            Of the result, with the channels.
+        spacing
+            Size of the pixels that the maps were told of; only the ratios matter.
+        """
+        zoom = [n / m for n, m in zip(maps.shape[1:], shape[1:], strict=True)]
+        return _Scaled(Interpolated(maps, shape), self.lengths(zoom, spacing))
+
     def halo(self, grid: Grid) -> tuple[int, ...]:
         """Return how far around a pixel, or around the connected foreground that an object lies in, it looks."""
         return (0,) * len(grid.spatial)
+
+
+class _Scaled:
+    """Maps of which the first are multiplied by numbers."""
+
+    def __init__(self, maps: Array, factors: NDArray[np.float32]) -> None:
+        self._maps, self.shape, self.dtype = maps, maps.shape, np.dtype(np.float32)
+        self._factors = np.ones(maps.shape[0], np.float32)
+        self._factors[: len(factors)] = factors
+
+    def __getitem__(self, key: Region) -> NDArray[np.float32]:
+        factors = self._factors[key[0]].reshape(-1, *(1,) * (len(self.shape) - 1))
+        return np.asarray(self._maps[key], np.float32) * factors
 
 
 def offsets(heads: Sequence[Head]) -> dict[str, slice]:

@@ -66,7 +66,7 @@ class Nuclei(NetworkStep):
         "accurate", description="Which of the networks for planes that come along."
     )
     model: str = Field(default="", max_length=4096, description="Another network of this kind, instead of these.")
-    overlap: float = Field(0.125, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
+    overlap: float = Field(0.0625, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
     threshold: float | None = Field(
         None, gt=0, lt=1, description="Probability from which on a pixel is of a nucleus; none: the network's own."
     )

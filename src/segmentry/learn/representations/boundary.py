@@ -57,12 +57,17 @@ class Boundary(Representation):
         return (Head("parts", "classes", 3),)
 
     def encode(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> Maps:
-        distance, largest = own_distance(labels, spacing)
+        return {"parts": self.parts(labels, *own_distance(labels, spacing))}
+
+    def parts(
+        self, labels: NDArray[np.int64], distance: NDArray[np.float32], largest: NDArray[np.float32]
+    ) -> NDArray[np.int64]:
+        """Return the class of each pixel, of what :func:`own_distance` gives."""
         parts = np.where(labels > 0, RIM, labels)
         inside = distance > np.minimum(self.width, self.most * largest)
         parts[(labels > 0) & inside] = INTERIOR
         parts[labels == UNLABELLED] = UNLABELLED
-        return {"parts": parts.astype(np.int64)}
+        return parts.astype(np.int64)
 
     def decode(self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: None = None) -> Instances:
         foreground = maps[INTERIOR] + maps[RIM]

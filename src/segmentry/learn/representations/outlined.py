@@ -1,4 +1,4 @@
-"""Stars or flows tell which object a pixel belongs to, classes of pixels where objects end."""
+"""Stars tell which object a pixel belongs to, classes of pixels where objects end."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segmentry.image import Array, Grid
-from segmentry.learn.objects import divided, kept
+from segmentry.learn.blocks import Resized, block_means, packed, unpacked
+from segmentry.learn.objects import divided, own_distance
 from segmentry.learn.representation import Head, Maps, Representation
 from segmentry.learn.representations.boundary import INTERIOR, RIM, Boundary
-from segmentry.learn.representations.flows import APART, Flows
-from segmentry.learn.representations.stars import Stars, Survey, rays
+from segmentry.learn.representations.stars import Stars, Survey, of_blocks, of_pixels, rays
 from segmentry.result import Instances
 
 __all__ = ["Outlined"]
@@ -24,19 +24,21 @@ RAYS = {2: 16, 3: 48}
 
 
 class Outlined(Representation):
-    """Which object, told by stars or flows; and where it ends, told of every pixel: for crowded objects, exactly."""
+    """Which object, told by stars; and where it ends, told of every pixel: for crowded objects, exactly."""
 
     name: ClassVar[str] = "outlined"
     task: ClassVar[Literal["instances"]] = "instances"
     tunable: ClassVar[Mapping[str, tuple[float | str, ...]]] = {
-        "by": ("stars", "flows"),
         "threshold": (0.3, 0.4, 0.5, 0.6),
         "seed_threshold": (0.2, 0.3, 0.4, 0.5, 0.6),
         "max_overlap": (0.2, 0.3, 0.4, 0.5),
         "min_size": (0, 10, 20, 40),
     }
 
-    by: Literal["stars", "flows"] = Field(default="stars", description="What tells objects apart.")
+    block: Literal[1, 2] = Field(
+        default=1,
+        description="Pixels along each axis that share distances, for networks with a stem of as many: fewer maps.",
+    )
     threshold: float = Field(default=0.5, gt=0, lt=1, description="Probability from which on a pixel is of an object.")
     seed_threshold: float = Field(
         default=0.4, gt=0, lt=1, description="Probability from which on a pixel can be the middle of an object."
@@ -54,40 +56,36 @@ class Outlined(Representation):
 
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
         return (
-            Head("probability", "shares", 1),
-            Head("distances", "numbers", RAYS[dimensions], 0.1),
-            Head("flows", "numbers", dimensions),
+            Head("probability", "shares", 1, 2.0),
+            Head("distances", "numbers", self._width(dimensions), 0.1),
             Head("parts", "classes", 3),
         )
 
     def encode(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> Maps:
-        stars = self._stars(labels.ndim).encode(labels, spacing)
-        flows = Flows().encode(labels, spacing)
-        return {**stars, "flows": flows["flows"], **Boundary().encode(labels, spacing)}
+        stars, depths = self._stars(labels.ndim), own_distance(labels, spacing)
+        lengths = stars.reach(labels, spacing)
+        if self.block > 1:
+            lengths = packed(block_means(lengths, labels > 0), labels.shape, np.nan)
+        else:
+            lengths[:, labels <= 0] = np.nan
+        middles, parts = stars.middles(labels, *depths), Boundary().parts(labels, *depths)
+        return {"probability": middles, "distances": lengths, "parts": parts}
 
-    def survey(self, maps: Array, grid: Grid) -> Survey | None:
-        if self.by == "flows":
-            return None
+    def survey(self, maps: Array, grid: Grid) -> Survey:
         n = len(grid.spatial)
-        return self._stars(n).survey(_First(maps, 1 + RAYS[n]), grid)
+        told = _First(maps, 1 + self._width(n))
+        return self._stars(n).survey(told, grid, of_blocks if self.block > 1 else of_pixels)
 
     def decode(
         self, maps: NDArray[np.float32], grid: Grid, names: Sequence[str], survey: Survey | None = None
     ) -> Instances:
-        n = len(grid.spatial)
-        parts = maps[-3:]
-        foreground = parts[INTERIOR] + parts[RIM]
-        mask = foreground > self.threshold
-        if self.by == "flows":
-            from segmentry.kernels.flows import sinks
-
-            labels, count = sinks(np.ascontiguousarray(maps[1 + RAYS[n] : -3]), mask, grid.anisotropy)
-            return kept(labels, np.ones(count, np.bool_), foreground, grid, tuple(names), self.min_size)
         from segmentry.kernels.stars import Stars as Shapes
         from segmentry.kernels.stars import paint_stars
 
+        n, parts = len(grid.spatial), maps[-3:]
+        foreground = parts[INTERIOR] + parts[RIM]
+        mask = foreground > self.threshold
         known = survey or self.survey(maps, grid)
-        assert known is not None
         directions, faces = rays(RAYS[n], n, [s / min(grid.anisotropy) for s in grid.anisotropy])
         seeds = np.where(mask, np.uint32(0), np.uint32(2**32 - 1))
         small = Shapes(known.shapes.points, known.shapes.lengths * np.float32(self.core))
@@ -97,17 +95,27 @@ class Outlined(Representation):
         return divided(parts[INTERIOR], seeds, mask, foreground, grid, tuple(names), self.min_size)
 
     def mirrored(self, maps: NDArray[np.float32], axes: tuple[int, ...]) -> NDArray[np.float32]:
-        n = maps.ndim - 1
-        stars = self._stars(n).mirrored(maps[: 1 + RAYS[n]], axes)
-        flows = maps[1 + RAYS[n] : -3].copy()
-        flows[list(axes)] *= -1
-        return np.concatenate([stars, flows, maps[-3:]])
+        stars, rest = maps[:-3], maps[-3:]
+        if self.block == 1:
+            return np.concatenate([self._stars(maps.ndim - 1).mirrored(stars, axes), rest])
+        # What stands in each pixel of a block was not to be mirrored, the blocks were.
+        turned = tuple(axis + 1 for axis in axes)
+        rays = np.flip(unpacked(np.flip(stars[1:], turned)), turned)
+        told = self._stars(maps.ndim - 1).mirrored(np.concatenate([rays[:1], rays]), axes)[1:]
+        return np.concatenate([stars[:1], packed(told, maps.shape[1:]), rest])
 
     def lengths(self, zoom: Sequence[float], spacing: Sequence[float]) -> NDArray[np.float32]:
         return self._stars(len(zoom)).lengths(zoom, spacing)
 
-    def halo(self, grid: Grid) -> tuple[int, ...]:
-        return (APART,) * len(grid.spatial)
+    def resized(self, maps: Array, shape: Sequence[int], spacing: Sequence[float]) -> Array:
+        if self.block == 1:
+            return super().resized(maps, shape, spacing)
+        zoom = [n / m for n, m in zip(maps.shape[1:], shape[1:], strict=True)]
+        those = slice(1, 1 + self._width(len(zoom)))
+        return Resized(maps, shape, those, self.lengths(zoom, spacing)[1:])
+
+    def _width(self, dimensions: int) -> int:
+        return RAYS[dimensions] // int(self.block**dimensions)
 
     def _stars(self, dimensions: int) -> Stars:
         return Stars(n_rays=RAYS[dimensions], threshold=self.seed_threshold, max_overlap=self.max_overlap)

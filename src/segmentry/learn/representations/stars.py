@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,17 +14,25 @@ from pydantic import Field
 from segmentry.errors import ParameterError
 from segmentry.image import Array, Grid, Region
 from segmentry.kernels.stars import Stars as Shapes
+from segmentry.learn.blocks import BLOCK
 from segmentry.learn.objects import own_distance, ray_lengths_of
 from segmentry.learn.representation import UNLABELLED, Head, Maps, Representation
 from segmentry.result import Instances
 from segmentry.tiling import cores, grow, inside, tile_shape
 
-__all__ = ["Stars", "Survey", "rays"]
+__all__ = ["Stars", "Survey", "of_blocks", "of_pixels", "rays"]
 
 #: Turn from one ray in a volume to the next, which spreads them evenly.
 GOLDEN = (3 - math.sqrt(5)) * math.pi
 #: Length of a tile in which they are looked for, by the number of axes.
 TILE = {2: 512, 3: 64}
+
+
+#: From a part of the maps, pixels in it, the region of the part, and the shape of the image, to where shapes are, in
+#: pixels of the image (n, axes), and what is told of them (n, numbers).
+Told: TypeAlias = Callable[
+    [NDArray[np.float32], NDArray[np.int64], Region, Sequence[int]], tuple[NDArray[np.float64], NDArray[np.float32]]
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +108,24 @@ class Stars(Representation):
         return (*found, Head("kinds", "classes", len(names))) if len(names) > 2 else found
 
     def encode(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> Maps:
-        distance, largest = own_distance(labels, spacing)
-        unknown = labels == UNLABELLED
-        probability = (distance / np.maximum(largest, 1e-6)).astype(np.float32)
-        directions, _ = rays(self.n_rays, labels.ndim, self._ratio(spacing))
-        lengths = ray_lengths_of(labels, directions)
+        lengths = self.reach(labels, spacing)
         lengths[:, labels <= 0] = np.nan
-        probability[unknown] = np.nan
-        return {"probability": probability[None], "distances": lengths}
+        return {"probability": self.middles(labels, *own_distance(labels, spacing)), "distances": lengths}
 
-    def survey(self, maps: Array, grid: Grid) -> Survey:
+    def middles(
+        self, labels: NDArray[np.int64], distance: NDArray[np.float32], largest: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return how probable each pixel is the middle of an object, of what :func:`own_distance` gives."""
+        probability = (distance / np.maximum(largest, 1e-6)).astype(np.float32)
+        probability[labels == UNLABELLED] = np.nan
+        return probability[None]
+
+    def reach(self, labels: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[np.float32]:
+        """Return the distances to the edge of each pixel's object, 0 outside of objects."""
+        directions, _ = rays(self.n_rays, labels.ndim, self._ratio(spacing))
+        return ray_lengths_of(labels, directions)
+
+    def survey(self, maps: Array, grid: Grid, told: Told | None = None) -> Survey:
         from segmentry.kernels.maxima import local_maxima
         from segmentry.kernels.stars import unsuppressed
 
@@ -117,7 +133,8 @@ class Stars(Representation):
         steps = np.array(self.grid or (1,) * ndim)
         apart = tuple(int(max(self.apart, step)) if self.apart else 0 for step in steps)
         first, last = self.border * steps, np.array(shape) - self.border * steps
-        points, told = [np.zeros((0, 3))], [np.zeros((0, maps.shape[0]), np.float32)]
+        look = told or of_pixels
+        points, numbers = list[NDArray[np.float64]](), list[NDArray[np.float32]]()
         for core in cores(shape, tile_shape(shape, TILE[ndim])):
             window = grow(core, apart, shape)
             part = np.asarray(maps[(slice(None), *window)], np.float32)
@@ -126,12 +143,11 @@ class Stars(Representation):
             found = found[((found >= [s.start for s in local]) & (found < [s.stop for s in local])).all(axis=1)]
             at = found + [s.start for s in window]
             fine = ((at >= first) & (at < last)).all(axis=1)
-            told.append(part[(slice(None), *found[fine].T)].T)
-            place = np.zeros((int(fine.sum()), 3))
-            place[:, 3 - ndim :] = at[fine]
-            points.append(place)
+            place, values = look(part, found[fine], window, shape)
+            numbers.append(values)
+            points.append(np.pad(place, [(0, 0), (3 - ndim, 0)]))
         # The best first; of those that are as good, the first in raster order, whatever the tiles.
-        known, place = np.concatenate(told), np.concatenate(points)
+        known, place = np.concatenate(numbers), np.concatenate(points)
         order = np.lexsort((*place.T[::-1], -known[:, 0]))
         known, place = known[order], place[order]
         lengths = np.ascontiguousarray(np.maximum(known[:, 1 : 1 + self.n_rays], 0))
@@ -178,6 +194,29 @@ class Stars(Representation):
     def _ratio(self, spacing: Sequence[float]) -> tuple[float, ...]:
         sizes = self.anisotropy if len(self.anisotropy) == len(spacing) else spacing
         return tuple(s / min(sizes) for s in sizes)
+
+
+def of_pixels(
+    part: NDArray[np.float32], at: NDArray[np.int64], region: Region, _shape: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return what each pixel tells of the shape around it."""
+    return (at + [s.start for s in region]).astype(np.float64), part[(slice(None), *at.T)].T
+
+
+def of_blocks(
+    part: NDArray[np.float32], at: NDArray[np.int64], region: Region, shape: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Return what the blocks of pixels tell; the first map has a number for each pixel."""
+    start = np.array([s.start for s in region])
+    block = np.minimum((at + start) // BLOCK, np.array(shape) // BLOCK - 1)
+    fine = (block >= 0).all(axis=1)
+    at, block = at[fine], block[fine]
+    inner = np.indices((BLOCK,) * len(shape)).reshape(len(shape), -1).T
+    pixels = (BLOCK * block - start)[:, None] + inner
+    numbers = part[(slice(1, None), *np.moveaxis(pixels, -1, 0))]
+    told = np.moveaxis(numbers, 0, 1).reshape(len(at), (len(part) - 1) * len(inner))
+    centre = BLOCK * block + (BLOCK - 1) / 2
+    return centre, np.concatenate([part[(slice(0, 1), *at.T)].T, told], axis=1)
 
 
 def rays(count: int, dimensions: int, ratio: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
