@@ -1,9 +1,9 @@
 """Nuclei out of the box: a network that comes along, trained on fluorescence, stained tissue and bright field.
 
 It tells of each pixel whether it is inside a nucleus, on its rim or beside it, and of each nucleus where its middle is
-and how far it reaches, so that nuclei that touch are parted and their outlines are exact. The middle of an image is
-looked at first: where nuclei are small, it is then seen larger, and smaller where they are large; a `diameter` says so
-instead. It fails for what looks like a nucleus and is none, and for whole cells.
+and how far it reaches, so that nuclei that touch are parted and their outlines are exact. An image, or the middle of a
+large one, is looked at first: where nuclei are small, it is then seen larger, and smaller where they are large; a
+`diameter` says so instead. It fails for what looks like a nucleus and is none, and for whole cells.
 
 Volumes have a network of their own, trained on simulated nuclei and on cells with bright borders, which sees voxels
 that are as long as they are wide: give the distance of planes (`--spacing`). `segmentry weights info nuclei` and
