@@ -50,10 +50,11 @@ def main() -> None:
     arguments.add_argument("--variant", default="accurate", choices=["accurate", "fast"])
     arguments.add_argument("--model", default="", help="another network instead")
     arguments.add_argument("--flips", action="store_true")
+    arguments.add_argument("--precision", default="float32", choices=["float32", "int8"])
     arguments.add_argument("--stardist", type=Path)
     arguments.add_argument("--diagram", type=Path, help="SVG file for what scores stand for")
     given = arguments.parse_args()
-    asked = {"variant": given.variant, "flips": given.flips, "model": given.model}
+    asked = {key: getattr(given, key) for key in ("variant", "flips", "precision", "model")}
     told = held_out(given.folder / "dsb2018", asked)
     reliability(told, given.diagram)
     strokes(given.folder / "bioimages" / "bbbc007", asked)
