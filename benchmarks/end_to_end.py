@@ -106,7 +106,12 @@ def main() -> None:
     place = str(given.networks.resolve())
     programs = {
         "nuclei": (sys.executable, OURS.replace("PARAMETERS", "{}")),
+        "nuclei, in 8 bit": (sys.executable, OURS.replace("PARAMETERS", "{'precision': 'int8'}")),
         "nuclei, fast": (sys.executable, OURS.replace("PARAMETERS", "{'variant': 'fast'}")),
+        "nuclei, fast, in 8 bit": (
+            sys.executable,
+            OURS.replace("PARAMETERS", "{'variant': 'fast', 'precision': 'int8'}"),
+        ),
     }
     scenes(given.networks)
     if given.cellpose:
