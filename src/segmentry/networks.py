@@ -277,7 +277,7 @@ class NetworkStep(TrainedStep, MapSegmenter):
 def _fingerprint(image: Image) -> bytes:
     """Return what tells an image from others."""
     pixels = image.read()
-    about = (pixels.shape, pixels.dtype.str, image.channels, image.is_rgb)
+    about = (pixels.shape, pixels.dtype.str, image.channels, image.is_rgb, image.grid.anisotropy)
     return hashlib.blake2b(np.ascontiguousarray(pixels).data).digest() + repr(about).encode()
 
 

@@ -57,7 +57,7 @@ class Outlined(Representation):
     def heads(self, names: Sequence[str], dimensions: int) -> tuple[Head, ...]:
         return (
             Head("probability", "shares", 1, 2.0),
-            Head("distances", "numbers", self._width(dimensions), 0.1),
+            Head("distances", "numbers", self._distance_maps(dimensions), 0.1),
             Head("parts", "classes", 3),
         )
 
@@ -73,7 +73,7 @@ class Outlined(Representation):
 
     def survey(self, maps: Array, grid: Grid) -> Survey:
         n = len(grid.spatial)
-        told = _First(maps, 1 + self._width(n))
+        told = _First(maps, 1 + self._distance_maps(n))
         return self._stars(n).survey(told, grid, of_blocks if self.block > 1 else of_pixels)
 
     def decode(
@@ -100,8 +100,8 @@ class Outlined(Representation):
             return np.concatenate([self._stars(maps.ndim - 1).mirrored(stars, axes), rest])
         # What stands in each pixel of a block was not to be mirrored, the blocks were.
         turned = tuple(axis + 1 for axis in axes)
-        rays = np.flip(unpacked(np.flip(stars[1:], turned)), turned)
-        told = self._stars(maps.ndim - 1).mirrored(np.concatenate([rays[:1], rays]), axes)[1:]
+        lengths = np.flip(unpacked(np.flip(stars[1:], turned)), turned)
+        told = self._stars(maps.ndim - 1).mirrored(np.concatenate([lengths[:1], lengths]), axes)[1:]
         return np.concatenate([stars[:1], packed(told, maps.shape[1:]), rest])
 
     def lengths(self, zoom: Sequence[float], spacing: Sequence[float]) -> NDArray[np.float32]:
@@ -111,10 +111,10 @@ class Outlined(Representation):
         if self.block == 1:
             return super().resized(maps, shape, spacing)
         zoom = [n / m for n, m in zip(maps.shape[1:], shape[1:], strict=True)]
-        those = slice(1, 1 + self._width(len(zoom)))
+        those = slice(1, 1 + self._distance_maps(len(zoom)))
         return Resized(maps, shape, those, self.lengths(zoom, spacing)[1:])
 
-    def _width(self, dimensions: int) -> int:
+    def _distance_maps(self, dimensions: int) -> int:
         return RAYS[dimensions] // int(self.block**dimensions)
 
     def _stars(self, dimensions: int) -> Stars:
