@@ -73,14 +73,15 @@ PLANS["nuclei_3d"] = {
 #: What differs in the second part of a training, which begins with a network of the first.
 FURTHER: dict[str, dict[str, Any]] = {
     "nuclei": {
-        "steps": 5000,
-        "learning_rate": 1.5e-3,
+        "steps": 10000,
+        "learning_rate": 2e-3,
         "average": 0.998,
-        "augmentation.scale": [0.75, 1.35],
+        "hard": 0.25,
+        "augmentation.scale": [0.65, 1.5],
         "augmentation.noise_probability": 0.1,
         "augmentation.blur_probability": 0.1,
         "augmentation.resolution_probability": 0.1,
-        "seed": 1,
+        "seed": 2,
     },
     "nuclei_fast": {"steps": 1500, "learning_rate": 1e-3, "average": 0.995, "check_every": 500},
 }

@@ -295,26 +295,14 @@ class _Torch(_Base):
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
+        from segmentry.learn.networks.crew import threads_of_torch
+
         flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
-        with self._lock, flags, _threads_of_torch(self._threads), torch.inference_mode():
+        with self._lock, flags, threads_of_torch(self._threads), torch.inference_mode():
             image = torch.from_numpy(batch).to(self._place).to(memory_format=self._format)
             scores = self._module(image).contiguous().cpu().numpy()
         found: NDArray[np.float32] = scores
         return found
-
-
-@contextmanager
-def _threads_of_torch(threads: int) -> Iterator[None]:
-    """Let torch compute in so many threads; as it does already for 0."""
-    import torch
-
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ from segmentry.learn.architecture import Architecture
 from segmentry.learn.networks.augmentation import augmented, movement
 from segmentry.learn.networks.build import build
 from segmentry.learn.networks.checkpoint import load_checkpoint, save_checkpoint
+from segmentry.learn.networks.crew import Crew
 from segmentry.learn.networks.memory import keep_memory
 from segmentry.learn.networks.objective import Objective
 from segmentry.learn.patches import Patches
@@ -102,7 +104,7 @@ class Fitting:
         )
         self.step = 0
         self.history: list[dict[str, Any]] = []
-        self._half = torch.amp.GradScaler(self.device.type, enabled=self.device.type == "cuda")
+        self._crew = Crew(self.network, plan.batch)
 
     def resume(self, checkpoint: Path) -> None:
         """Take up a training where a file says that it was.
@@ -143,39 +145,36 @@ class Fitting:
         objective = Objective(self.heads, self.plan.loss, self._counts())
         started, losses = time.monotonic(), []
         before = self.history[-1]["seconds"] if self.history else 0.0
-        for images, wanted in self._batches():
-            losses.append(self._learn(objective, images, wanted))
-            if self.step % self.plan.check_every and self.step < self.plan.steps:
-                continue
-            loss = float(np.mean([float(one) for one in losses]))
-            if not math.isfinite(loss):
-                raise InputError(
-                    f"the loss is {loss} at step {self.step}: lower learning_rate (now {self.plan.learning_rate:g})"
-                )
-            losses = []
-            self._look(loss, before + time.monotonic() - started)
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, self)
-            tell(self.history[-1])
-            if self._stale():
-                break
+        with self._crew.at_work():
+            for images, wanted in self._batches():
+                losses.append(self._learn(objective, images, wanted))
+                if self.step % self.plan.check_every and self.step < self.plan.steps:
+                    continue
+                loss = float(np.mean([float(one) for one in losses]))
+                if not math.isfinite(loss):
+                    raise InputError(
+                        f"the loss is {loss} at step {self.step}: lower learning_rate (now {self.plan.learning_rate:g})"
+                    )
+                losses = []
+                with self._crew.at_rest():
+                    self._look(loss, before + time.monotonic() - started)
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, self)
+                tell(self.history[-1])
+                if self._stale():
+                    break
         return {name: value.cpu().numpy() for name, value in self.best.items()}
 
     def _learn(self, objective: Objective, images: Tensor, wanted: Mapping[str, Tensor]) -> Tensor:
         """Change the weights by one batch; return its loss."""
-        self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        with torch.autocast(self.device.type, torch.float16, enabled=self._half.is_enabled()):
-            found = self.network(images)
-        single = found.float() if isinstance(found, Tensor) else [one.float() for one in found]
-        loss = objective(single, wanted)
-        self.optimizer.zero_grad(set_to_none=True)
-        self._half.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._half.unscale_(self.optimizer)
+        loss = self._crew.gradients(images, partial(objective, wanted=wanted))
+        half = self._crew.half
+        half.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.network.parameters(), 12.0)
-        self._half.step(self.optimizer)
-        self._half.update()
+        half.step(self.optimizer)
+        half.update()
         self.step += 1
         keep = min(self.plan.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -184,7 +183,7 @@ class Fitting:
                     self.average[name].lerp_(value, 1 - keep)
                 else:
                     self.average[name].copy_(value)
-        return loss.detach()
+        return loss
 
     def _rate(self) -> float:
         """Return the learning rate of the step at hand: it rises, then falls as a cosine does."""
