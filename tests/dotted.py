@@ -17,7 +17,7 @@ from segmentry.features import Feature, FeatureBank
 from segmentry.image import RGB
 from segmentry.learn.random_forest import RandomForest
 from segmentry.testing import sample_image
-from segmentry.trained import save_density_model
+from segmentry.trained_models import save_density_model
 
 #: Looks at planes, so that its models serve in two and in three dimensions.
 BANK = FeatureBank((Feature("gaussian_smoothing", 1.0), Feature("structure_tensor_eigenvalues", 0.7)), planes=True)

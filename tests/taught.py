@@ -19,7 +19,7 @@ from segmentry.learn.representation import representation
 from segmentry.learn.scaling import Scaling
 from segmentry.strokes import Strokes, train_pixels
 from segmentry.testing import sample_image
-from segmentry.trained import save_pixel_model
+from segmentry.trained_models import save_pixel_model
 
 #: Looks at planes, so that its models serve in two and in three dimensions.
 BANK = FeatureBank((Feature("gaussian_smoothing", 1.0), Feature("structure_tensor_eigenvalues", 0.7)), planes=True)

@@ -11,7 +11,7 @@ from segmentry.errors import InputError
 from segmentry.image import Image
 from segmentry.io import read_table, write
 from segmentry.simulation import simulate_nuclei
-from segmentry.trained import load_density_model, load_pixel_model
+from segmentry.trained_models import load_density_model, load_pixel_model
 
 FEW = ["--features", "gaussian_smoothing", "--sigmas", "1,3.5", "--dot-sigma", "2", "--set", "n_trees=8"]
 

@@ -19,7 +19,8 @@ from segmentry.learn.random_forest import RandomForest
 from segmentry.result import Instances
 from segmentry.simulation import simulate_nuclei
 from segmentry.tiling import cores, grow, inside, window_grid
-from segmentry.trained import file_sha256, load_density_model, load_pixel_model, save_density_model
+from segmentry.trained import file_sha256
+from segmentry.trained_models import load_density_model, load_pixel_model, save_density_model
 
 BANK = FeatureBank(tuple(Feature("gaussian_smoothing", s) for s in (1.0, 2.0, 3.5)))
 ERRORS = {"ratio": 1, "dispersion": 1, "spread": 0, "objects": 9.5, "share": 1, "blocks": 3, "images": 0}

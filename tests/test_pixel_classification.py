@@ -18,7 +18,7 @@ from segmentry.run import run
 from segmentry.strokes import MOST_SAMPLES, Strokes, drawn_places, train_pixels
 from segmentry.testing import sample_image
 from segmentry.tiling import grow, inside, window_grid
-from segmentry.trained import load_pixel_model, save_pixel_model
+from segmentry.trained_models import load_pixel_model, save_pixel_model
 from taught import BANK, NAMES, strokes, taught
 
 ILASTIK = Path(__file__).parents[1].parent / "shared" / "data" / "ilastik"

@@ -14,7 +14,7 @@ from segmentry.methods.pixel_classifier import PixelClassifier
 from segmentry.run import run
 from segmentry.strokes import Strokes, suited, train_pixels
 from segmentry.testing import sample_image
-from segmentry.trained import load_pixel_model, save_pixel_model
+from segmentry.trained_models import load_pixel_model, save_pixel_model
 from segmentry.training import Teaching, held_out_scores, strokes_of_files, train_pixel_classifier, what_counts
 from taught import BANK, NAMES, strokes
 

@@ -24,7 +24,7 @@ from segmentry.object_classification import ObjectModel
 from segmentry.recipe import VERSION
 from segmentry.result import Instances
 from segmentry.step import Cleaner
-from segmentry.trained import save_pixel_model
+from segmentry.trained_models import save_pixel_model
 from segmentry.validation import Finding, Report, validate
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def lookup(labels: NDArray[np.uint32], ids: NDArray[np.uint32], values: NDArray[
     if top <= max(4 * labels.size, 1 << 20):
         table = np.zeros(top + 1, values.dtype)
         table[ids] = values
-        return np.asarray(table[labels])
+        return table.take(labels, mode="clip")  # none lies beyond: that need not be looked at
     at = np.minimum(np.searchsorted(ids, labels), len(ids) - 1)
     return np.where(ids[at] == labels, values[at], values.dtype.type(0))
 

@@ -23,7 +23,6 @@ from segmentry.learn.calibration import calibrated
 from segmentry.learn.engines import Engine, engine
 from segmentry.learn.network_file import Network, load_network
 from segmentry.learn.objects import diameters
-from segmentry.learn.patches import channels_first
 from segmentry.learn.prediction import Predictor
 from segmentry.learn.representation import Representation
 from segmentry.length import Length
@@ -31,7 +30,7 @@ from segmentry.mapping import MapSegmenter
 from segmentry.overview import Overview
 from segmentry.resampling import at_spacing, zoomed
 from segmentry.result import Instances, Result
-from segmentry.selection import selected
+from segmentry.selection import channels_first, selected
 from segmentry.step import Task
 from segmentry.tiling import slabs, thread_count, window_grid
 from segmentry.trained import TrainedStep

@@ -11,7 +11,7 @@ from segmentry.errors import InputError
 from segmentry.image import Array, Image, Region
 from segmentry.overview import Overview
 
-__all__ = ["filled", "opaque", "selected"]
+__all__ = ["channels_first", "filled", "opaque", "selected"]
 
 #: Luminance of linear red, green and blue (ITU-R BT.709, as scikit-image has it).
 LUMINANCE = (0.2125, 0.7154, 0.0721)
@@ -112,3 +112,20 @@ class _Filled:
     def __getitem__(self, key: Region) -> NDArray[np.generic]:
         pixels = self._image.read(key)
         return np.where(np.isfinite(pixels), pixels, self.dtype.type(self._value))
+
+
+def channels_first(image: Image) -> Image:
+    """Return an image with an axis of channels, which may be one."""
+    if "C" in image.grid.axes:
+        return image
+    return Image(_Single(image), image.grid.with_axis("C", 1))
+
+
+class _Single:
+    """Pixels of one channel with an axis for it in front."""
+
+    def __init__(self, image: Image) -> None:
+        self._image, self.shape, self.dtype = image, (1, *image.grid.shape), image.dtype
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[np.generic]:
+        return self._image.read(tuple(key[1:]))[None]

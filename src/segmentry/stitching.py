@@ -85,6 +85,11 @@ def stitch_instances(
         Called with the number of pixels done.
     """
     shape = grid.spatial_shape
+    if all(t >= n for t, n in zip(tile, shape, strict=True)):
+        found = segment(tuple(slice(0, n) for n in shape))
+        labels[...] = lookup(np.asarray(found.labels), found.ids, objects.add(found, np.ones(len(found.ids), np.bool_)))
+        tick(math.prod(shape))
+        return
     margin = tuple(h + REACH for h in halo)
 
     def work(core: Region) -> tuple[Region, _Piece]:

@@ -17,7 +17,7 @@ from segmentry.image import Grid, Image
 from segmentry.io import read_labels, write
 from segmentry.io.ilastik_project import read_project
 from segmentry.recipe import Recipe
-from segmentry.trained import load_pixel_model
+from segmentry.trained_models import load_pixel_model
 
 IMAGES = {"two_channels": "CYX", "in_time": "ZYX", "autocontext": "YX", "embedded": "CYX"}
 SIZES = {"C": 2, "Z": 9, "Y": 30, "X": 40, "T": 2}

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -61,3 +64,20 @@ def test_a_valley_of_the_asked_depth_parts_two_peaks():
     assert deep_maxima(levels, mask, 3).tolist() == [[1, 0, 2, 0, 3]]
     assert deep_maxima(levels, mask, 4).tolist() == [[1, 0, 0, 0, 2]]
     assert deep_maxima(levels, mask, 7).tolist() == [[1, 0, 0, 0, 0]]
+
+LOADED = """
+import sys
+import numpy as np
+from segmentry.kernels.components import label_components
+assert label_components(np.ones((4, 4), dtype=bool))[1] == 1
+assert "scipy.linalg" not in sys.modules, "all that compiles was loaded"
+import numba
+twice = numba.njit(lambda values: np.linalg.norm(values) * 2)
+assert twice(np.array([3.0, 4.0])) == 10.0
+"""
+
+
+def test_a_loop_that_was_compiled_before_is_loaded_alone_and_others_can_still_be_compiled():
+    label_components(np.ones((4, 4), np.bool_))
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from segmentry.methods.pixel_classifier import PixelClassifier
 from segmentry.recipe import Recipe
 from segmentry.run import run
 from segmentry.testing import sample_image
-from segmentry.trained import save_pixel_model
+from segmentry.trained_models import save_pixel_model
 from taught import NAMES, model_file, taught
 
 

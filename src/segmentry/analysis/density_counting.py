@@ -19,7 +19,7 @@ from segmentry.image import Image
 from segmentry.result import Result
 from segmentry.selection import filled, selected
 from segmentry.step import Analysis
-from segmentry.trained import DensityStep
+from segmentry.trained_models import DensityStep
 
 if TYPE_CHECKING:
     import pandas as pd

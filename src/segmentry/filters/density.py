@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from segmentry.image import Grid, Image
 from segmentry.step import Filter
-from segmentry.trained import Computed, DensityStep
+from segmentry.trained_models import Computed, DensityStep
 
 __all__ = ["Density"]
 

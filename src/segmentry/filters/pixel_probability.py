@@ -14,7 +14,7 @@ from pydantic import Field
 from segmentry.errors import ParameterError, nearest
 from segmentry.image import Grid, Image
 from segmentry.step import Filter
-from segmentry.trained import Computed, PixelStep
+from segmentry.trained_models import Computed, PixelStep
 
 __all__ = ["PixelProbability"]
 

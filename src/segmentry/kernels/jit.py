@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 __all__ = ["compiled"]
 
@@ -36,7 +38,21 @@ class _SayOnce(event.Listener):  # type: ignore[misc]
 event.register("numba:compile", _SayOnce())
 
 
+class _Cache(FunctionCache):  # type: ignore[misc]
+    """Loops that were compiled before, loaded without all that only a compilation needs: half a second the first time.
+
+    Numba makes itself ready to compile (and loads parts of SciPy) before it looks whether there is anything to compile.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 def compiled(function: F) -> F:
     """Compile a loop on first use, for any thread to call without holding the interpreter's lock."""
-    loop: F = numba.njit(nogil=True, cache=True)(function)
-    return loop
+    loop = numba.njit(nogil=True, cache=True)(function)
+    loop._cache = _Cache(function)
+    made: F = loop
+    return made

@@ -367,10 +367,12 @@ def _fill(
     box: NDArray[np.uint8],
 ) -> None:
     """Mark the pixels whose middle lies in a triangle or tetrahedron, row by row."""
-    z0, z1 = int(np.ceil(corners[:n, 0].min())), int(np.floor(corners[:n, 0].max()))
-    y0, y1 = int(np.ceil(corners[:n, 1].min())), int(np.floor(corners[:n, 1].max()))
-    for z in range(z0, z1 + 1):
-        for y in range(y0, y1 + 1):
+    z0, z1, y0, y1 = np.inf, -np.inf, np.inf, -np.inf
+    for i in range(n):
+        z0, z1 = min(z0, corners[i, 0]), max(z1, corners[i, 0])
+        y0, y1 = min(y0, corners[i, 1]), max(y1, corners[i, 1])
+    for z in range(int(np.ceil(z0)), int(np.floor(z1)) + 1):
+        for y in range(int(np.ceil(y0)), int(np.floor(y1)) + 1):
             left, right = -np.inf, np.inf
             for i in range(n):
                 rest = sides[i, 0] * z + sides[i, 1] * y + sides[i, 3]

@@ -217,8 +217,9 @@ def _sources(
     bounds = to
     for filling in (False, True):
         if filling:
-            bounds = np.cumsum(to)
-            to = bounds.copy()
+            for owner in range(n_batches):
+                to[owner + 1] += to[owner]
+            bounds = to.copy()
             places, labels = np.empty(bounds[-1], np.int32), np.empty(bounds[-1], np.uint32)
         for line in range(depth * height):
             z, y = line // height, line % height

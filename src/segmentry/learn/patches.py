@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentry.image import Image
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import Places
 from segmentry.learn.representation import UNLABELLED
 from segmentry.learn.scaling import Scale, Scaling
 from segmentry.overview import Overview
+from segmentry.selection import channels_first
 
-__all__ = ["Patches", "Place", "channels_first", "crop"]
+__all__ = ["Patches", "Place", "crop"]
 
 
 class Place(NamedTuple):
@@ -121,23 +121,6 @@ def _anywhere(lengths: Sequence[int], patch: Sequence[int], rng: np.random.Gener
     first = np.minimum(np.array(patch) // 2, np.array(lengths) // 2)
     room = np.maximum(np.array(lengths) - np.array(patch), 0)
     return np.asarray(rng.integers(first, first + room + 1))
-
-
-def channels_first(image: Image) -> Image:
-    """Return an image with an axis of channels, which may be one."""
-    if "C" in image.grid.axes:
-        return image
-    return Image(_Single(image), image.grid.with_axis("C", 1))
-
-
-class _Single:
-    """Pixels of one channel with an axis for it in front."""
-
-    def __init__(self, image: Image) -> None:
-        self._image, self.shape, self.dtype = image, (1, *image.grid.shape), image.dtype
-
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[np.generic]:
-        return self._image.read(tuple(key[1:]))[None]
 
 
 def crop(example: Example, start: Sequence[int], shape: Sequence[int]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:

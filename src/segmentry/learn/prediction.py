@@ -19,9 +19,9 @@ from segmentry.image import Image, Region
 from segmentry.labelling import Store
 from segmentry.learn.families import output_grid
 from segmentry.learn.network_file import Network
-from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Head, activated
 from segmentry.learn.scaling import Scale, Scaling
+from segmentry.selection import channels_first
 
 __all__ = ["Predictor", "Scores", "fitted_length", "placed_tiles"]
 
@@ -137,7 +137,7 @@ class Predictor:
             maps = self._spread(activated(self.scores(seen)[0], self.heads), pixels.shape[1:])
             if turned:
                 maps = self.mirrored(np.flip(maps, turned), tuple(axis - 1 for axis in turned))
-            total = maps.copy() if total is None else total + maps
+            total = maps if total is None else total + maps
             count += 1
         assert total is not None
         return total / np.float32(count) if count > 1 else total

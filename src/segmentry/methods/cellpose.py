@@ -21,12 +21,11 @@ from segmentry.image import Grid, Image
 from segmentry.labelling import Store
 from segmentry.learn.cellpose_network import CellposeNetwork
 from segmentry.learn.cellpose_scaling import cellpose_scores, cellpose_volume_scores
-from segmentry.learn.patches import channels_first
 from segmentry.learn.representation import Representation, activated
 from segmentry.learn.representations.flows import LARGEST
 from segmentry.networks import NetworkStep, picked
 from segmentry.result import Result
-from segmentry.selection import selected
+from segmentry.selection import channels_first, selected
 from segmentry.workspace import ensure_memory
 
 __all__ = ["Cellpose"]

@@ -21,10 +21,10 @@ from pydantic import Field
 
 from segmentry.errors import InputError, MissingExtraError, one_line
 from segmentry.image import Image
-from segmentry.learn.patches import channels_first
 from segmentry.overview import Overview
 from segmentry.resampling import Nearest, at_spacing
 from segmentry.result import Instances
+from segmentry.selection import channels_first
 from segmentry.step import Segmenter
 from segmentry.trained import TrainedStep
 

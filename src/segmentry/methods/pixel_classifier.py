@@ -18,7 +18,7 @@ from segmentry.errors import ParameterError, nearest
 from segmentry.image import Grid, Image
 from segmentry.result import Semantic
 from segmentry.step import Segmenter
-from segmentry.trained import PixelStep
+from segmentry.trained_models import PixelStep
 
 __all__ = ["PixelClassifier"]
 

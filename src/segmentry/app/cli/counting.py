@@ -49,7 +49,8 @@ def count(
     from segmentry.errors import InputError
     from segmentry.io import find_inputs, write_table
     from segmentry.io.tables import MEANINGS
-    from segmentry.trained import file_sha256, load_density_model
+    from segmentry.trained import file_sha256
+    from segmentry.trained_models import load_density_model
 
     if not images:
         raise InputError("no image is given")

@@ -91,7 +91,7 @@ def pixel_classifier(
     """
     from segmentry.app.cli.arguments import check_target, listed, numbers_of, pairs_of
     from segmentry.errors import ParameterError
-    from segmentry.trained import save_pixel_model
+    from segmentry.trained_models import save_pixel_model
     from segmentry.training import (
         AS_ILASTIK,
         Teaching,
@@ -194,7 +194,8 @@ def density_counting(
     from segmentry.counting import dots_of_files
     from segmentry.density_counting import FOREST, train_density
     from segmentry.learn.random_forest import RandomForest
-    from segmentry.trained import file_sha256, save_density_model
+    from segmentry.trained import file_sha256
+    from segmentry.trained_models import save_density_model
     from segmentry.training import Teaching
 
     check_target(out, overwrite)
