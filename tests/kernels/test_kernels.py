@@ -65,6 +65,7 @@ def test_a_valley_of_the_asked_depth_parts_two_peaks():
     assert deep_maxima(levels, mask, 4).tolist() == [[1, 0, 0, 0, 2]]
     assert deep_maxima(levels, mask, 7).tolist() == [[1, 0, 0, 0, 0]]
 
+
 LOADED = """
 import sys
 import numpy as np
