@@ -1,4 +1,4 @@
-"""Star-convex shapes: how far rays reach from every pixel of an object, and which of many shapes are the objects.
+"""Star-convex shapes: which of many are the objects, and which pixels are theirs.
 
 All arrays have three axes here, the first of which has one place for a plane. A shape is a point and its lengths along
 rays; it is the union of the simplices that the point spans with the faces between neighbouring rays
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from segmentry.kernels.jit import compiled
 
-__all__ = ["Stars", "paint_stars", "ray_lengths", "unsuppressed"]
+__all__ = ["Stars", "paint_stars", "unsuppressed"]
 
 
 class Stars(NamedTuple):
@@ -31,48 +31,6 @@ class Stars(NamedTuple):
 
     points: NDArray[np.float64]
     lengths: NDArray[np.float32]
-
-
-def ray_lengths(
-    numbers: NDArray[np.uint32],
-    boxes: Sequence[tuple[slice, ...] | None],
-    depths: NDArray[np.float32],
-    directions: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    """Return how far each ray goes from each pixel before it leaves the object of the pixel.
-
-    Rays are followed in steps of the length of their direction, up to the first that ends in the pixel of something
-    else, or beyond the array. In planes the last counts to the edge between the pixels, about, as in StarDist; in
-    volumes up to where the ray leaves the last voxel of the object.
-
-    Parameters
-    ----------
-    numbers : (Y, X) or (Z, Y, X) uint32 array
-        Objects 1 … n, 0 elsewhere.
-    boxes
-        Where object k + 1 lies, if anywhere.
-    depths : float32 array of the same shape
-        How far, in pixels, the middle of the nearest pixel is that is not of the object, or not of the array; less will
-        do.
-    directions : (rays, 3) float64 array
-        Of rays, in pixels: z, y, x; none is longer than 1.
-
-    Returns
-    -------
-    (rays, *spatial) float32 array; 0 outside of objects.
-    """
-    lead = 3 - numbers.ndim
-    full = (1,) * lead + numbers.shape
-    found = np.zeros((len(directions), *full), np.float32)
-    for k, box in enumerate(boxes):
-        if box is not None:
-            place = (slice(0, 1),) * lead + box
-            own = numbers.reshape(full)[place] == k + 1
-            # Both ends of a leap lie half a diagonal of a pixel beside the ray, at most.
-            sure = depths.reshape(full)[place] - np.float32(numbers.ndim**0.5 + 1e-3)
-            leaps = np.where(own, np.clip(sure, 1, 255), 0).astype(np.uint8)
-            _march(np.pad(leaps, 1), directions, numbers.ndim == 3, found[(slice(None), *place)])
-    return found.reshape(len(directions), *numbers.shape)
 
 
 def unsuppressed(
@@ -121,66 +79,6 @@ def paint_stars(
     if len(ids):
         volume = labels.reshape((1,) * lead + labels.shape)
         _paint(stars.points, stars.lengths, ids, directions, faces, corner, volume)
-
-
-@compiled
-def _march(leaps: NDArray[np.uint8], directions: NDArray[np.float64], deep: bool, found: NDArray[np.float32]) -> None:
-    """Follow the rays of an object; at each of its pixels, so many steps more are within it for certain."""
-    depth, height, width = leaps.shape
-    flat = leaps.ravel()
-    offsets = np.empty((2 * (depth + height + width), 3), np.int32)
-    times = np.empty(offsets.shape, np.float32)
-    for k in range(len(directions)):
-        # Pixels lie at whole numbers, so that steps end in the same pixels, on the same way, around each of them.
-        for s in range(len(offsets)):
-            _on_the_way(directions[k], s, height, width, offsets[s], times[s])
-        last = np.float32(1 - 0.5 / np.abs(directions[k]).max())
-        for z in range(1, depth - 1):
-            for y in range(1, height - 1):
-                start, row = (z * height + y) * width, found[k, z - 1, y - 1]
-                for x in range(1, width - 1):
-                    leap = flat[start + x]
-                    if leap:
-                        steps = 0
-                        while leap:
-                            steps += leap
-                            leap = flat[start + x + offsets[steps, 2]]
-                        if not deep:
-                            row[x - 1] = np.float32(steps) - last
-                        elif not flat[start + x + offsets[steps, 0]]:
-                            row[x - 1] = times[steps, 0]
-                        elif not flat[start + x + offsets[steps, 1]]:
-                            row[x - 1] = times[steps, 1]
-                        else:
-                            row[x - 1] = times[steps, 2]
-
-
-@compiled
-def _on_the_way(
-    direction: NDArray[np.float64],
-    step: int,
-    height: int,
-    width: int,
-    offsets: NDArray[np.int32],
-    times: NDArray[np.float32],
-) -> None:
-    """Find the pixels that the last of some steps enters, up to three, and when; the last is that in which it ends."""
-    place = np.floor((step - 1) * direction + 0.5)
-    target = np.floor(step * direction + 0.5)
-    offset = np.int64((target[0] * height + target[1]) * width + target[2])
-    offsets[:], times[:] = offset, step
-    for entered in range(3):
-        best, soonest = -1, np.inf
-        for axis in range(3):
-            if place[axis] != target[axis]:
-                when = (max(place[axis], target[axis]) - 0.5) / direction[axis]
-                if when < soonest:
-                    best, soonest = axis, when
-        if best < 0:
-            break
-        place[best] = target[best]
-        offsets[entered] = np.int64((place[0] * height + place[1]) * width + place[2])
-        times[entered:] = soonest
 
 
 @compiled

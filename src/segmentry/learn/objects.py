@@ -134,13 +134,10 @@ def flows_of(labels: NDArray[np.int64], spacing: Sequence[float]) -> NDArray[np.
 
 def ray_lengths_of(labels: NDArray[np.int64], directions: NDArray[np.float64]) -> NDArray[np.float32]:
     """Return how far rays reach from each pixel within its object, (rays, *spatial), 0 outside of objects."""
-    from segmentry.kernels.stars import ray_lengths
+    from segmentry.kernels.ray_lengths import ray_lengths
 
     numbers, count = numbered(labels)
-    # The array ends, and so do rays: the pixels around it count as something else.
-    within = (slice(1, -1),) * labels.ndim
-    depths = own_distance(np.pad(labels, 1), (1.0,) * labels.ndim)[0][within] + np.float32(0.5)
-    return ray_lengths(numbers, _boxes(numbers, count), depths, directions)
+    return ray_lengths(numbers, _boxes(numbers, count), directions)
 
 
 def numbered(labels: NDArray[np.int64]) -> tuple[NDArray[np.uint32], int]:
