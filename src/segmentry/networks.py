@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
@@ -33,7 +34,7 @@ from segmentry.result import Instances, Result
 from segmentry.selection import channels_first, selected
 from segmentry.step import Task
 from segmentry.tiling import slabs, thread_count, window_grid
-from segmentry.trained import TrainedStep
+from segmentry.trained import TrainedStep, file_sha256
 from segmentry.workspace import new_array
 
 __all__ = ["DEVICE", "SMALLEST_ZOOM", "NetworkStep", "on_device", "picked"]
@@ -99,7 +100,7 @@ class NetworkStep(TrainedStep, MapSegmenter):
         InputError
             When it is none, or tells what this method makes no objects of.
         """
-        found = load_network(source)
+        found = _read(source, file_sha256(source))
         if cls.tells and found.representation.name not in cls.tells:
             raise InputError(
                 f"{source} tells {found.representation.name}, and {cls.name} needs {' or '.join(cls.tells)}:"
@@ -271,6 +272,12 @@ class NetworkStep(TrainedStep, MapSegmenter):
             f"{self.name}: the network was trained on {len(known)} channel{'s' * (len(known) > 1)}{names}; "
             f"the image has {len(here or ('',))}: choose the channels that it knows"
         )
+
+
+@lru_cache(maxsize=4)
+def _read(source: Path, _sha256: str) -> Network:
+    """Return the network in a file, read once, so that what runs it is made once; the hash tells another file."""
+    return load_network(source)
 
 
 def _fingerprint(image: Image) -> bytes:

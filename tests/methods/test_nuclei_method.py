@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from segmentry import segment
+from segmentry import networks, segment
 from segmentry.errors import ParameterError
 from segmentry.image import Grid, Image
+from segmentry.learn.engines import engine
+from segmentry.learn.network_file import save_network
 from segmentry.learn.prediction import Predictor
 from segmentry.methods.nuclei import SEEN, Nuclei, resizing
 from segmentry.methods.unet import UNet
@@ -101,3 +103,17 @@ def test_each_time_point_has_its_own_nuclei_whichever_was_looked_at():
         alone = run(outcome.segmenter, film.at("T", time))
         assert np.array_equal(labels[time] > 0, np.asarray(alone.instances.labels) > 0)
     assert not np.array_equal(labels[0] > 0, labels[1] > 0)
+
+
+def test_a_network_is_made_ready_once_however_many_images_it_sees(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(networks, "engine", lambda *asked, **more: made.append(1) or engine(*asked, **more))
+    place = tmp_path / "net.safetensors"
+    image = Image.from_array(np.random.default_rng(0).random((24, 24), np.float32), spacing=(0.5, 0.5), unit="um")
+    save_network(place, small_network())
+    first = [segment(image, "unet", model=str(place)) for _ in range(3)]
+    assert len(made) == 1
+    save_network(place, small_network(seed=1), overwrite=True)
+    again = segment(image, "unet", model=str(place))
+    assert len(made) == 2
+    assert again.segmenter.sha256_ != first[0].segmenter.sha256_

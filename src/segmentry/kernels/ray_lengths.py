@@ -154,7 +154,7 @@ def _march_deep(
 
 @compiled
 def _offset(place: NDArray[np.int32], height: int, width: int) -> int:
-    return (np.int64(place[0]) * height + place[1]) * width + place[2]
+    return int((np.int64(place[0]) * height + place[1]) * width + place[2])
 
 
 @compiled
@@ -162,7 +162,7 @@ def _any(words: NDArray[np.uint64]) -> bool:
     left = np.uint64(0)
     for i in range(len(words)):
         left |= words[i]
-    return left != 0
+    return bool(left != 0)
 
 
 @compiled

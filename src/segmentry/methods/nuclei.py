@@ -13,8 +13,6 @@ that are as long as they are wide: give the distance of planes (`--spacing`). `s
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr
@@ -90,7 +88,7 @@ class Nuclei(NetworkStep):
         if self._own is None:
             place = shipped(VOLUMES if self.dimensions_ == 3 else NAMES[self.variant])
             self._found = checked_sha256(place, self.sha256_ or self.sha256)
-            self._own = _opened(place, self._found)
+            self._own = self.opened(place)
         return self._own
 
     def representing(self) -> Representation:
@@ -119,9 +117,3 @@ class Nuclei(NetworkStep):
     def _resized(self, image: Image) -> Image:
         sizes, zoom = image.grid.anisotropy, self.zoom_ or 1.0
         return zoomed(image, [zoom * s / min(sizes) for s in sizes])
-
-
-@lru_cache(maxsize=len(NAMES) + 1)
-def _opened(place: Path, _sha256: str) -> Network:
-    """Return a network that comes along, read once; the hash tells another file of the name."""
-    return Nuclei.opened(place)
