@@ -173,7 +173,7 @@ def _started(python: str, code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [python, "-c", LOOP.replace("READY", code)],
         **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True},
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": ""},  # as where they are installed
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from segmentry.image import Image
+from segmentry.image import Array, Image
 from segmentry.labelling import Store
 from segmentry.result import Result
 from segmentry.step import Segmenter
@@ -29,6 +29,10 @@ class MapSegmenter(Segmenter):
             Called with the share that is done.
         """
         raise NotImplementedError
+
+    def foreseen(self, image: Image) -> Array | None:
+        """Return the maps of an image where preparing the step made them already."""
+        return None
 
     def survey(self, maps: Image) -> Any:
         """Return what must be known of all maps of a time point before a window of them is decoded, if anything.

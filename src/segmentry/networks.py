@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from segmentry.errors import InputError, ParameterError
-from segmentry.image import Grid, Image
+from segmentry.image import Array, Grid, Image
 from segmentry.labelling import Store
 from segmentry.learn.calibration import calibrated
 from segmentry.learn.engines import Engine, engine
@@ -83,8 +81,8 @@ class NetworkStep(TrainedStep, MapSegmenter):
         None, description="What is subtracted from the intensities of each channel, and what they are divided by."
     )
 
-    #: What an image is told by, and its maps, made when the diameter was found out.
-    _kept: tuple[bytes, NDArray[np.float32]] | None = PrivateAttr(None)
+    #: What was seen when the diameter was found out.
+    _look: _Look | None = PrivateAttr(None)
 
     def knowledge(self) -> Network:
         """Return the network, read when it is first asked for."""
@@ -147,11 +145,6 @@ class NetworkStep(TrainedStep, MapSegmenter):
         return self.knowledge().architecture.outputs
 
     def predict(self, image: Image, into: Store, tell: Callable[[float], None]) -> None:
-        if self._kept is not None and self._kept[0] == _fingerprint(image):
-            (_, known_maps), self._kept = self._kept, None
-            into[(slice(None),) * known_maps.ndim] = known_maps
-            tell(1.0)
-            return
         known, seen = self.knowledge(), self._seen(image)
         resampled = self._resized(seen)
         predictor = self._predictor()
@@ -165,10 +158,19 @@ class NetworkStep(TrainedStep, MapSegmenter):
         for region in slabs(into.shape):
             into[region] = back[region]
 
+    def foreseen(self, image: Image) -> Array | None:
+        look = self._look
+        return look.maps.data if look is not None and _same(image, look.image) else None
+
     def survey(self, maps: Image) -> Any:
+        if self._look is not None and _same(maps, self._look.maps):
+            return self._look.survey
         return self.representing().survey(maps.data, maps.grid.without("C"))
 
     def decode(self, maps: Image, survey: Any = None) -> Result:
+        look, self._look = self._look, None
+        if look is not None and _same(maps, look.maps):
+            return look.result
         known = self.knowledge()
         found = self.representing().decode(maps.read(), maps.grid.without("C"), known.names, survey)
         if isinstance(found, Instances) and found.scores is not None and known.calibration:
@@ -238,8 +240,10 @@ class NetworkStep(TrainedStep, MapSegmenter):
         part, found, towards = replace(part, grid=window_grid(still.grid, middle)), self, 0.0
         for _ in range(LOOKS):
             maps = found._maps(part)
-            found._kept = (_fingerprint(part), maps.read()) if whole else None
-            sizes = np.bincount(np.asarray(found.decode(maps).instances().labels).ravel())[1:]
+            survey = found.survey(maps)
+            result = found.decode(maps, survey)
+            found._look = _Look(part, maps, survey, result) if whole else None
+            sizes = np.bincount(np.asarray(result.instances().labels).ravel())[1:]
             if not sizes.any():
                 break
             zoom = self._fitting_zoom(float(np.median(diameters(sizes[sizes > 0], ndim))), still.grid)
@@ -247,7 +251,7 @@ class NetworkStep(TrainedStep, MapSegmenter):
             if abs(step) < math.log(ALIKE) or step * towards < 0:
                 break
             found, towards = found.model_copy(update={"zoom_": zoom}), step
-            found._kept = None
+            found._look = None
         return found
 
     def _seen(self, image: Image) -> Image:
@@ -280,11 +284,26 @@ def _read(source: Path, _sha256: str) -> Network:
     return load_network(source)
 
 
-def _fingerprint(image: Image) -> bytes:
-    """Return what tells an image from others."""
-    pixels = image.read()
-    about = (pixels.shape, pixels.dtype.str, image.channels, image.is_rgb, image.grid.anisotropy)
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data).digest() + repr(about).encode()
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """An image, the maps of it, what is known of all of them, and what they stand for."""
+
+    image: Image
+    maps: Image
+    survey: Any
+    result: Result
+
+
+def _same(image: Image, other: Image) -> bool:
+    """Return whether two images are the same numbers in memory, seen in the same way."""
+    one, two = image.data, other.data
+    if not isinstance(one, np.ndarray) or not isinstance(two, np.ndarray):
+        return False
+    return bool(
+        one.__array_interface__ == two.__array_interface__
+        and (image.grid.axes, image.grid.anisotropy) == (other.grid.axes, other.grid.anisotropy)
+        and (image.channels, image.is_rgb) == (other.channels, other.is_rgb)
+    )
 
 
 @contextmanager

@@ -354,6 +354,10 @@ def _predicted(segmenter: MapSegmenter, image: Image, loose: str, workspace: Pat
     """Return the maps that a method makes of an image, frame by frame, on the same grid."""
     frame = _frame(image, loose, (0,) * len(loose))
     grid = image.grid.with_axis("C", segmenter.predicted(frame))
+    known = None if loose else segmenter.foreseen(frame)
+    if known is not None:
+        tell(segmenter.name, 1.0)
+        return Image(known, grid, (), image.name)
     maps = new_array(grid.shape, np.float32, workspace)
     indices = list(np.ndindex(*(grid.length(a) for a in loose)))
     for done, index in enumerate(indices):
