@@ -130,50 +130,46 @@ def _heated(own: NDArray[np.bool_], ratio: NDArray[np.float64], ndim: int) -> ND
     rounds = 2 * ((depth if ndim == 3 else 0) + height + width + 2)
     # Each axis passes on a third, or less where pixels are longer.
     shares = (1 / (3 * ratio * ratio)).astype(np.float32)
-    along_z, along_y, along_x = shares[0], shares[1], shares[2]
-    rests = np.float32(1) - np.float32(2) * shares
-    middle_z, middle_y, middle_x = rests[0], rests[1], rests[2]
+    # All planes but those around the object are one row here: what runs over its edges meets pixels that are none.
+    row, plane = width + 2, (height + 2) * (width + 2)
+    inside = mask.ravel()[plane:-plane]
     for _ in range(rounds):
         heat[cz + 1, cy + 1, cx + 1] += np.float32(1)
-        for z in range(1, depth + 1):
-            for y in range(height + 2):
-                row, into = heat[z, y], other[z, y]
-                left, here, right, inner = row[:width], row[1 : width + 1], row[2:], into[1 : width + 1]
-                for x in range(width):
-                    inner[x] = along_x * (left[x] + right[x]) + middle_x * here[x]
-            if ndim == 2:
-                for y in range(1, height + 1):
-                    above, here, below, into = other[z, y - 1], other[z, y], other[z, y + 1], heat[z, y]
-                    inside = mask[z, y]
-                    for x in range(width + 2):
-                        into[x] = inside[x] * (along_y * (above[x] + below[x]) + middle_y * here[x])
-            else:
-                for y in range(1, height + 1):
-                    above, here, below, into = other[z, y - 1], other[z, y], other[z, y + 1], heat[z, y]
-                    for x in range(width + 2):
-                        into[x] = along_y * (above[x] + below[x]) + middle_y * here[x]
-        if ndim == 3:
-            _pass_on(heat, other, mask, along_z, middle_z)
+        _pass_on(heat.ravel(), other.ravel(), plane, 1, shares[2])
+        if ndim == 2:
+            _pass_on_within(other.ravel(), heat.ravel(), plane, row, shares[1], inside)
+        else:
+            _pass_on(other.ravel(), heat.ravel(), plane, row, shares[1])
+            _pass_on_within(heat.ravel(), other.ravel(), plane, plane, shares[0], inside)
             heat, other = other, heat
     return heat
 
 
 @compiled
-def _pass_on(
+def _pass_on(heat: NDArray[np.float32], into: NDArray[np.float32], rim: int, step: int, share: np.float32) -> None:
+    """Spread heat to the pixels so many places before and behind, but for those at either end."""
+    stop, middle = len(heat) - rim, np.float32(1) - np.float32(2) * share
+    before, here, behind = heat[rim - step : stop - step], heat[rim:stop], heat[rim + step : stop + step]
+    found = into[rim:stop]
+    for i in range(len(found)):
+        found[i] = share * (before[i] + behind[i]) + middle * here[i]
+
+
+@compiled
+def _pass_on_within(
     heat: NDArray[np.float32],
     into: NDArray[np.float32],
-    mask: NDArray[np.float32],
+    rim: int,
+    step: int,
     share: np.float32,
-    middle: np.float32,
+    inside: NDArray[np.float32],
 ) -> None:
-    """Spread heat along the first axis within a mask."""
-    depth, height, width = heat.shape
-    for z in range(1, depth - 1):
-        for y in range(1, height - 1):
-            above, here, below = heat[z - 1, y], heat[z, y], heat[z + 1, y]
-            inside, row = mask[z, y], into[z, y]
-            for x in range(width):
-                row[x] = inside[x] * (share * (above[x] + below[x]) + middle * here[x])
+    """Spread heat in the same way; there is none outside."""
+    stop, middle = len(heat) - rim, np.float32(1) - np.float32(2) * share
+    before, here, behind = heat[rim - step : stop - step], heat[rim:stop], heat[rim + step : stop + step]
+    found = into[rim:stop]
+    for i in range(len(found)):
+        found[i] = inside[i] * (share * (before[i] + behind[i]) + middle * here[i])
 
 
 @compiled
