@@ -73,15 +73,14 @@ PLANS["nuclei_3d"] = {
 #: What differs in the second part of a training, which begins with a network of the first.
 FURTHER: dict[str, dict[str, Any]] = {
     "nuclei": {
-        "steps": 10000,
-        "learning_rate": 2e-3,
+        "steps": 5000,
+        "learning_rate": 1.5e-3,
         "average": 0.998,
-        "hard": 0.25,
-        "augmentation.scale": [0.65, 1.5],
+        "augmentation.scale": [0.75, 1.35],
         "augmentation.noise_probability": 0.1,
         "augmentation.blur_probability": 0.1,
         "augmentation.resolution_probability": 0.1,
-        "seed": 2,
+        "seed": 1,
     },
 }
 FURTHER["nuclei_fast"] = {**FURTHER["nuclei"], "steps": 2500, "check_every": 500}

@@ -21,7 +21,7 @@ from segmentry.overview import Overview
 from segmentry.resampling import Nearest, at_spacing
 from segmentry.result import Instances, Semantic
 
-__all__ = ["STRICT", "Judged", "maps_of", "reliability", "resampled", "score", "score_of", "wrong_places"]
+__all__ = ["STRICT", "Judged", "maps_of", "reliability", "resampled", "score", "score_of"]
 
 #: IoU at which objects are matched.
 STRICT = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -66,43 +66,11 @@ def _example(example: Example, to: Spaced) -> Example:
 def maps_of(predictor: Predictor, held: Examples) -> Iterator[Judged]:
     """Yield what a network says of each example held out, and what is true."""
     for i in range(min(len(held), JUDGED)):
-        yield _judged(predictor, held[i])
-
-
-def _judged(predictor: Predictor, example: Example) -> Judged:
-    grid = example.image.grid.without("C")
-    into = np.zeros((predictor.outputs, *grid.shape), np.float32)
-    predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), into)
-    return into, example.told((slice(None),) * len(grid.shape)), grid
-
-
-def wrong_places(
-    predictor: Predictor, examples: Examples, representation: Representation, names: Sequence[str]
-) -> list[NDArray[np.int32]]:
-    """Return, for each example, the middles of objects that a network misses, and of those that are none: (n, axes)."""
-    found = []
-    for example in examples:
-        maps, truth, grid = _judged(predictor, example)
-        result = representation.decode(maps, grid, names)
-        if not isinstance(result, Instances):
-            return []
-        matching = _matching(result, truth, grid)
-        pairs = matching.pairs[matching.matched(STRICT[0])]
-        missed = np.setdiff1d(matching.true_ids, matching.true_ids[pairs[:, 1]])
-        extra = np.setdiff1d(matching.predicted_ids, matching.predicted_ids[pairs[:, 0]])
-        middles = [*_middles(truth, missed), *_middles(np.asarray(result.labels[...]), extra)]
-        found.append(np.array(middles, np.int32).reshape(-1, truth.ndim))
-    return found
-
-
-def _middles(labels: NDArray[Any], ids: NDArray[np.integer[Any]]) -> list[list[int]]:
-    """Return the middles of the boxes around some objects."""
-    from scipy.ndimage import find_objects
-
-    numbers = np.searchsorted(ids, labels)
-    ours = np.append(ids, 0)[numbers] == labels if len(ids) else np.zeros(labels.shape, np.bool_)
-    boxes = find_objects(np.where(ours & (labels > 0), numbers + 1, 0).astype(np.int32))
-    return [[(s.start + s.stop) // 2 for s in box] for box in boxes if box is not None]
+        example = held[i]
+        grid = example.image.grid.without("C")
+        into = np.zeros((predictor.outputs, *grid.shape), np.float32)
+        predictor.predict(example.image, predictor.scaling.measured(Overview(example.image)), into)
+        yield into, example.told((slice(None),) * len(grid.shape)), grid
 
 
 def score(maps: Iterable[Judged], representation: Representation, names: Sequence[str]) -> float:

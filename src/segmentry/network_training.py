@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentry.errors import InputError, ParameterError
+from segmentry.errors import InputError
 from segmentry.learn.calibration import Calibration
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import Places, fingerprint
@@ -23,8 +23,7 @@ from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Fingerprint, Plan, planned
 from segmentry.learn.prediction import Predictor, Scores
 from segmentry.learn.representation import Representation
-from segmentry.learn.weights import expected_weights
-from segmentry.network_scores import Judged, maps_of, reliability, resampled, score, wrong_places
+from segmentry.network_scores import Judged, maps_of, reliability, resampled, score
 from segmentry.resampling import shape_at
 
 __all__ = ["Lesson", "Trained", "lesson", "train_network", "tuned"]
@@ -182,24 +181,17 @@ def train_network(
     representation = plan.representing()
     heads = representation.heads(given.found.names, given.found.dimensions)
     learned, held = resampled(given.learned, plan), resampled(given.held, plan)
+    patches = Patches(learned, _moved(given, plan), plan.foreground, plan.scaling)
+
     tile = tuple(max(TILE[len(plan.patch)], n) for n in plan.patch)
 
-    def predictor(scores: Scores) -> Predictor:
-        return Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple)
-
     def maps(scores: Scores) -> Iterator[Judged]:
-        return maps_of(predictor(scores), held)
+        return maps_of(Predictor(scores, heads, plan.scaling, tile, plan.architecture.multiple), held)
 
     def judge(scores: Scores) -> float:
         return score(maps(scores), representation, given.found.names)
 
     place = chosen_device(device)
-    wrong: Sequence[NDArray[np.int32]] = ()
-    if plan.hard:
-        _fitting(plan, start or {})
-        begun = predictor(scores_of(plan.architecture, start or {}, place))
-        wrong = wrong_places(begun, learned, representation, given.found.names)
-    patches = Patches(learned, _moved(given, plan), plan.foreground, plan.scaling, wrong, plan.hard)
     fitting = Fitting(plan, heads, representation, patches, judge, place, start or {})
     if resume:
         if checkpoint is None:
@@ -211,17 +203,6 @@ def train_network(
     best, after = tuned(told, representation, given.found, before)
     means = reliability(told, best, given.found.names)
     return Trained(weights, tuple(fitting.history), plan, given.found, given.held.names, best, after, means)
-
-
-def _fitting(plan: Plan, start: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse to look for what a network gets wrong that does not tell of these objects."""
-    if plan.representing().task != "instances":
-        raise ParameterError(f"hard is {plan.hard:g}: crops are drawn around wrong objects, and the labels are classes")
-    if not start:
-        raise ParameterError(f"hard is {plan.hard:g}: it needs a network to begin with")
-    wanted = expected_weights(plan.architecture)
-    if {name: array.shape for name, array in start.items()} != {name: tuple(shape) for name, shape in wanted.items()}:
-        raise ParameterError(f"hard is {plan.hard:g}: the network to begin with does not tell of these objects")
 
 
 def _moved(given: Lesson, plan: Plan) -> Places:

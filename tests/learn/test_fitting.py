@@ -12,10 +12,8 @@ from segmentry.learn.examples import Example, Examples
 from segmentry.learn.fingerprint import fingerprint
 from segmentry.learn.patches import Patches
 from segmentry.learn.plan import Plan, planned
-from segmentry.learn.prediction import Predictor
 from segmentry.learn.representation import representation
 from segmentry.learn.scaling import Scaling
-from segmentry.network_scores import wrong_places
 from segmentry.network_training import lesson, train_network, tuned
 
 torch = pytest.importorskip("torch")
@@ -245,44 +243,3 @@ def test_plans_are_data_that_can_be_changed():
     for wrong in ({"stps": 3}, {"architecture.width": 3}, {"steps": 0}, {"steps": {"a": 1}}, {"patch": [8, 8, 8, 8]}):
         with pytest.raises(ParameterError):
             plan.changed(wrong)
-
-
-def test_what_a_network_gets_wrong_is_drawn_often():
-    wrong = [np.array([[5, 5], [40, 40]], np.int32), np.zeros((0, 2), np.int32)]
-    patches = Patches(examples(2), [{}, {}], 0.0, Scaling(), wrong, 0.5)
-    drawn = [patches.draw(np.random.default_rng(i), (8, 8)) for i in range(400)]
-    near = sum(any(np.abs(np.array(d.centre) - at).max() <= 4 for at in wrong[0]) for d in drawn if d.number == 0)
-    assert near > 160
-    assert 60 < sum(d.number == 1 for d in drawn) < 140
-    none = Patches(examples(2), [{}, {}], 0.0, Scaling(), [np.zeros((0, 2), np.int32)] * 2, 0.9)
-    assert 160 < sum(none.draw(np.random.default_rng(i), (8, 8)).number for i in range(400)) < 240
-
-
-def test_objects_that_a_network_misses_and_those_that_are_none_are_found():
-    """A network that takes what is bright for an object, where one object is dark and one bright thing is none."""
-    pixels, labels = np.zeros((40, 60), np.float32), np.zeros((40, 60), np.int64)
-    labels[5:15, 5:15], labels[20:32, 44:54] = 7, 9
-    pixels[5:15, 5:15], pixels[25:35, 8:20] = 1, 1
-    one = Example(Image.from_array(pixels), labels)
-    named = representation("boundary")
-    heads = named.heads(("background", "disc"), 2)
-
-    def scores(batch):
-        return np.concatenate([5 - 10 * batch, 10 * batch - 5, np.full_like(batch, -9)], axis=1)
-
-    seen = Predictor(scores, heads, Scaling(by="fixed", fixed=((0.0, 1.0),)), (64, 64), (1, 1))
-    (found,) = wrong_places(seen, Examples.of([one]), named, ("background", "disc"))
-    assert sorted(map(tuple, found)) == [(26, 49), (30, 14)]
-
-
-def test_hard_crops_need_a_network_of_these_objects():
-    with pytest.raises(ParameterError, match="labels are classes"):
-        taught({"hard": 0.5})
-    learned = lesson(examples(ids=True), task="instances")
-    plan = planned(learned.found, "boundary").changed({**SMALL, "steps": 8, "hard": 0.5})
-    with pytest.raises(ParameterError, match="needs a network to begin with"):
-        train_network(learned, plan, device="cpu")
-    begun = train_network(learned, plan.changed({"hard": 0}), device="cpu").weights
-    with pytest.raises(ParameterError, match="does not tell of these"):
-        train_network(learned, plan, device="cpu", start={**begun, "more": np.zeros(1, np.float32)})
-    assert len(train_network(learned, plan, device="cpu", start=begun).history) == 1

@@ -40,24 +40,11 @@ class Patches:
         by the root of their number of pixels: large ones show more.
     scaling
         Of the intensities.
-    wrong, hard
-        Pixels (n, axes) of each example where something was told wrongly, and the share of the crops that hold one.
-        Images are drawn by the root of their number.
     """
 
-    def __init__(
-        self,
-        examples: Examples,
-        places: Places,
-        foreground: float,
-        scaling: Scaling,
-        wrong: Sequence[NDArray[np.int32]] = (),
-        hard: float = 0.0,
-    ) -> None:
+    def __init__(self, examples: Examples, places: Places, foreground: float, scaling: Scaling) -> None:
         self._examples, self._places = examples, places
         self._foreground, self._scaling = foreground, scaling
-        self._wrong, self._weights = wrong, np.sqrt([len(at) for at in wrong])
-        self._hard = hard if self._weights.any() else 0.0
         self._scales: dict[int, Scale] = {}
         kinds = sorted({kind for known in places for kind, at in known.items() if kind > 0 and len(at)})
         self._having = [(kind, [i for i, known in enumerate(places) if len(known.get(kind, ()))]) for kind in kinds]
@@ -68,20 +55,15 @@ class Patches:
 
     def draw(self, rng: np.random.Generator, patch: Sequence[int]) -> Place:
         """Return where a crop of some shape lies, at random."""
-        if self._hard and rng.random() < self._hard:
-            number = self._drawn(rng, self._weights)
-            grid, known = self._examples[number].image.grid, self._wrong[number]
-        elif self._having and rng.random() < self._foreground:
+        if self._having and rng.random() < self._foreground:
             kind, having = self._having[int(rng.choice(len(self._having), p=self._shares))]
             number = having[self._drawn(rng, self._sizes[having])]
             grid, known = self._examples[number].image.grid, self._places[number][kind]
-        else:
-            number = self._drawn(rng, self._sizes)
-            grid, known = self._examples[number].image.grid, np.zeros(0, np.int32)
-        if len(known):
             pixel = known[int(rng.integers(len(known)))]
             centre = _around(np.asarray(pixel, np.int64), grid.spatial_shape, patch, rng)
         else:
+            number = self._drawn(rng, self._sizes)
+            grid = self._examples[number].image.grid
             centre = _anywhere(grid.spatial_shape, patch, rng)
         return Place(number, tuple(int(c) for c in centre), grid.anisotropy)
 

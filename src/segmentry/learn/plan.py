@@ -110,11 +110,6 @@ class Plan(BaseModel):
     foreground: Ratio = Field(
         default=0.67, description="Share of the crops that hold a class other than background for certain."
     )
-    hard: Ratio = Field(
-        default=0.0,
-        description="Share of the crops around objects that the network to begin with misses, or sees where none are"
-        " (as in Shrivastava 2016, doi:10.1109/CVPR.2016.89).",
-    )
     held_out: float = Field(
         default=0.2, gt=0, lt=1, description="Share of the images that are held out for validation."
     )
