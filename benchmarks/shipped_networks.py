@@ -82,8 +82,8 @@ FURTHER: dict[str, dict[str, Any]] = {
         "augmentation.resolution_probability": 0.1,
         "seed": 1,
     },
+    "nuclei_fast": {"steps": 1500, "learning_rate": 1e-3, "average": 0.995, "check_every": 500},
 }
-FURTHER["nuclei_fast"] = {**FURTHER["nuclei"], "steps": 2500, "check_every": 500}
 #: Parameters that are tried when they are chosen anew.
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
     "outlined": {
