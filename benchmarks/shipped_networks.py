@@ -26,6 +26,7 @@ from segmentry import read
 from segmentry.image import Image
 from segmentry.learn.examples import Example, Examples
 from segmentry.learn.network_file import Network, load_network, save_network
+from segmentry.learn.networks.build import build
 from segmentry.learn.objects import diameters
 from segmentry.methods.nuclei import Nuclei, resizing
 from segmentry.network_from_files import Asked, learn
@@ -84,6 +85,8 @@ FURTHER: dict[str, dict[str, Any]] = {
     },
     "nuclei_fast": {"steps": 1500, "learning_rate": 1e-3, "average": 0.995, "check_every": 500},
 }
+#: The same of the third part, which begins with a network of the second that was made wider.
+THIRD: dict[str, Any] = {"architecture.widths": (48, 96, 192, 192), "seed": 2}
 #: Parameters that are tried when they are chosen anew.
 TRIED: dict[str, dict[str, tuple[float, ...]]] = {
     "outlined": {
@@ -104,7 +107,11 @@ def main() -> None:
     arguments.add_argument("--start", type=Path, help="a network of the first part: now small nuclei are enlarged")
     arguments.add_argument("--resume", action="store_true")
     arguments.add_argument("--tune", type=Path, help="a network whose parameters are chosen anew, by all held out")
+    arguments.add_argument("--widen", type=Path, help="a network that gets the widths of the last part, and no worse")
     given = arguments.parse_args()
+    if given.widen:
+        save_network(given.out, wider(load_network(given.widen), THIRD["architecture.widths"]), overwrite=True)
+        return
     if given.tune:
         save_network(given.out, tuned(load_network(given.tune), given.folder), overwrite=True)
         return
@@ -114,11 +121,15 @@ def main() -> None:
         names = [*real(given.folder), *(f"simulated-{seed}" for seed in range(SIMULATED))]
         seen = resized if given.start else lambda example: example
         examples = Examples(names, lambda i: seen(opened(given.folder, names[i])))
+    changes = PLANS[given.variant]
+    if given.start:
+        widths = load_network(given.start).architecture.widths
+        changes = changes | FURTHER[given.variant] | (THIRD if widths == THIRD["architecture.widths"] else {})
     asked = Asked(
         names=("background", "nucleus"),
         task="instances",
         representation="flows" if given.variant == "nuclei_3d" else "outlined",
-        changes=PLANS[given.variant] | (FURTHER[given.variant] if given.start else {}),
+        changes=changes,
         licence="CC0-1.0",
         start=given.start,
     )
@@ -154,6 +165,29 @@ def tuned(known: Network, folder: Path) -> Network:
     ready, before, after = ready_for_int8(found, Examples(names, lambda i: resized(opened(folder, names[i]))))
     print(f"score {before:.4f}, in 8 bit {after:.4f}")
     return ready
+
+
+def wider(known: Network, widths: tuple[int, ...]) -> Network:
+    """Return a network of more channels that says the same: nothing of before hears the new ones yet.
+
+    They begin by chance and hear all, so that they learn at once (as in Net2Net, Chen 2016, arXiv:1511.05641, but
+    without copies of channels that would have to be told apart first).
+    """
+    architecture = known.architecture.model_copy(update={"widths": widths})
+    arrays = {name: value.numpy().copy() for name, value in build(architecture, seed=2).state_dict().items()}
+    for name, before in known.arrays.items():
+        here = arrays[name]
+        if before.ndim < 2:
+            here[tuple(slice(n) for n in before.shape)] = before
+            continue
+        if name.startswith("heads"):  # transposed: what comes in is first
+            here, before = here.swapaxes(0, 1), before.swapaxes(0, 1)
+        joined = 2 if name.startswith("up.") and (".layers.0.0." in name or ".way.0." in name) else 1
+        old, new = before.shape[1] // joined, here.shape[1] // joined
+        here[: len(before)] = 0
+        for part in range(joined):  # what a level sees of its own way down, and of the coarser one
+            here[: len(before), part * new : part * new + old] = before[:, part * old : (part + 1) * old]
+    return replace(known, architecture=architecture, arrays=arrays, graph=b"", ranges={})
 
 
 def real(folder: Path) -> list[str]:

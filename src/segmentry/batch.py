@@ -8,7 +8,9 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from segmentry.errors import Cancelled, OutputError, SegmentryError, one_line
@@ -84,6 +86,8 @@ def segment_files(
         raise OutputError(
             f"{taken[0]}{more} exist already: use --resume to keep what is done, --overwrite to replace it"
         )
+    # What tables are made of takes a third of a second to be loaded, which the first image need not wait for.
+    Thread(target=import_module, args=("pandas",), daemon=True).start()
     for source, folder in zip(sources, folders, strict=True):
         try:
             if resume and folder.exists() and not overwrite:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ RECORD = "run.json"
 FORMAT = 1
 #: Labels of images that are read piece by piece, beyond this many pixels, go to OME-Zarr instead of OME-TIFF.
 LARGE = 2**26
+#: How hard a picture is compressed: more takes twice as long and saves nothing.
+PACKED = 3
 _LIBRARIES = ("numpy", "scipy", "scikit-image", "numba", "pandas", "tifffile", "imagecodecs", "Pillow", "zarr")
 
 
@@ -160,7 +163,7 @@ def segment_file(
             "seconds": round(time.monotonic() - started, 3),
             "peak_memory_mb": _peak_memory(),
             "warnings": list(outcome.notes),
-            "versions": _versions(),
+            "versions": dict(_versions()),
             "outputs": {p.name: sha256(p) for p in sorted(aside.iterdir())},
         }
         text = json.dumps(record, indent=2, ensure_ascii=False)
@@ -251,7 +254,7 @@ def _write_picture(path: Path, image: Image, outcome: Outcome, recipe: Recipe, p
     picture = draw_overview(shown, outcome.instances, title, histogram, thresholds)
     notes = PngInfo()
     notes.add_itxt("segmentry", json.dumps(provenance, sort_keys=True))
-    picture.save(path, pnginfo=notes)
+    picture.save(path, pnginfo=notes, compress_level=PACKED)
 
 
 def _channels_in_place(probabilities: Any, place: int) -> Any:
@@ -277,6 +280,7 @@ def _described(image: Image) -> dict[str, Any]:
     }
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {"segmentry": segmentry.__version__, "python": platform.python_version()}
     return found | {name: version(name) for name in _LIBRARIES}

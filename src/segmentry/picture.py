@@ -130,14 +130,16 @@ def coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
     """Return intensities (views, channels, Y, X) as displayable (views, Y, X, 3), with one contrast for all views."""
     if rgb and pixels.dtype == np.uint8:
         return np.moveaxis(pixels[:, :3], 1, -1)
-    values = np.moveaxis(np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0), 1, 0)
+    exact = np.float32 if pixels.dtype.itemsize < 4 else np.float64
+    values = np.moveaxis(np.nan_to_num(pixels.astype(exact), copy=False, nan=0.0, posinf=0.0, neginf=0.0), 1, 0)
     stretched = []
     for channel in values[:3]:
         low, high = np.percentile(channel, (0.5, 99.7))
-        stretched.append(np.clip((channel - low) / (high - low if high > low else 1), 0, 1))
+        channel = np.clip((channel - low) * (255 / (high - low if high > low else 1)), 0, 255)
+        stretched.append(channel.astype(np.uint8))
     while len(stretched) < 3:
         stretched.append(stretched[0] if len(values) == 1 else np.zeros_like(stretched[0]))
-    return (np.stack(stretched, axis=-1) * 255).astype(np.uint8)
+    return np.stack(stretched, axis=-1)
 
 
 def _panel(pixels: NDArray[np.uint8], labels: NDArray[np.uint32], instances: Instances) -> Picture:

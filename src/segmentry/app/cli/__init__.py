@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
@@ -67,19 +68,21 @@ for command in (
 app.register_install_completion_command()
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave with its exit code.
+def main() -> None:
+    """Run the command that the process was started with, and leave with its exit code.
 
     0 done, 1 failed, 2 wrong usage, 3 some inputs failed, 130 interrupted.
     """
     heed_interrupts()
-    code = run(sys.argv[1:] if arguments is None else arguments)
-    if code == INTERRUPTED:
-        # Python remembers an interrupt that arrived inside exec(), though it was handled, and would die of it at exit.
-        logging.shutdown()
-        atexit._run_exitfuncs()
-        os._exit(code)
-    sys.exit(code)
+    code = run(sys.argv[1:])
+    logging.shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # At once: all is written, and to take the interpreter apart takes long where a network ran. It would also die of an
+    # interrupt that arrived inside exec(), which it remembers though it was handled.
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
