@@ -1,5 +1,7 @@
 """Nuclei by the networks that come along, against simulated truth: sizes, volumes, and what a diameter means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,9 @@ from segmentry import networks, segment
 from segmentry.errors import ParameterError
 from segmentry.image import Grid, Image
 from segmentry.learn.engines import engine
-from segmentry.learn.network_file import save_network
+from segmentry.learn.network_file import load_network, save_network
 from segmentry.learn.prediction import Predictor
+from segmentry.learn.shipped import shipped
 from segmentry.methods.nuclei import SEEN, Nuclei, resizing
 from segmentry.methods.unet import UNet
 from segmentry.metrics import match_objects
@@ -39,6 +42,25 @@ def test_small_nuclei_are_found_because_they_are_seen_larger():
     assert share_found(whole, labels, image.grid) > 0.7
     assert share_found(whole, labels, image.grid) >= share_found(as_it_is, labels, image.grid)
     assert whole.segmenter.zoom_ > 1.5
+
+
+def test_another_network_sees_images_as_those_that_it_learned_from(tmp_path):
+    own = load_network(shipped("nuclei_fast"))
+    image, truth = simulate(Scene(radius=12, density=0.15), (160, 160), 3)
+    half = image.data[::2, ::2]
+    for name, known, seen, zoom in (
+        ("small", replace(own, diameter=12.0), Image.from_array(half), 1),
+        ("usual", replace(own, diameter=24.0), Image.from_array(half), 2),
+        ("unknown", replace(own, diameter=None), Image.from_array(half), 1),
+        ("sized", replace(own, spacing=(0.5, 0.5), unit="um"), Image.from_array(half, spacing=(1, 1), unit="um"), 2),
+    ):
+        place = tmp_path / f"{name}.safetensors"
+        save_network(place, known)
+        step = Nuclei(model=str(place)).prepared(seen)
+        assert step.zoom_ == pytest.approx(zoom if name != "sized" else 1, rel=0.3), name
+        assert step._resized(seen).grid.spatial_shape == pytest.approx([n * zoom for n in half.shape], rel=0.3), name
+    found = segment(seen, "nuclei", model=str(place))
+    assert share_found(found, np.asarray(truth.labels)[::2, ::2], seen.grid) > 0.7
 
 
 def test_a_diameter_that_is_told_is_not_looked_for():

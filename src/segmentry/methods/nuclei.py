@@ -63,7 +63,12 @@ class Nuclei(NetworkStep):
     variant: Literal["accurate", "fast"] = Field(
         "accurate", description="Which of the networks for planes that come along."
     )
-    model: str = Field(default="", max_length=4096, description="Another network of this kind, instead of these.")
+    model: str = Field(
+        default="",
+        max_length=4096,
+        description="Another network of this kind, instead of these: images are resized to the diameter or the pixel"
+        " size that it learned from.",
+    )
     overlap: float = Field(0.0625, ge=0, le=0.9, description="Share of a tile that it has in common with the next.")
     threshold: float | None = Field(
         None, gt=0, lt=1, description="Probability from which on a pixel is of a nucleus; none: the network's own."
@@ -98,11 +103,18 @@ class Nuclei(NetworkStep):
         return super().fits() if self.model or self._known is not None else (2, 3)
 
     def prepare(self, overview: Overview) -> Self:
-        ready = self.model_copy(update={"dimensions_": len(overview.frame.grid.spatial)})
+        grid, estimate = overview.frame.grid, self.estimate_diameter
+        if self.model:
+            known = self.knowledge()
+            by_size = known.spacing is not None and grid.spacing is not None
+            estimate = estimate and known.diameter is not None and not by_size
+        ready = self.model_copy(update={"dimensions_": len(grid.spatial), "estimate_diameter": estimate})
         ready._own = None
         return super(Nuclei, ready).prepare(overview)
 
     def _zoom(self, grid: Grid) -> float:
+        if self.model:
+            return super()._zoom(grid)
         if self.diameter is None:
             return 1.0
         asked = max(self.diameter.pixels(grid))
@@ -111,9 +123,13 @@ class Nuclei(NetworkStep):
         return resizing(asked, len(grid.spatial))
 
     def _fitting_zoom(self, diameter: float, grid: Grid) -> float:
+        if self.model:
+            return super()._fitting_zoom(diameter, grid)
         finest = math.prod(s / min(grid.anisotropy) for s in grid.anisotropy) ** (1 / len(grid.spatial))
         return resizing(diameter * finest, len(grid.spatial))
 
     def _resized(self, image: Image) -> Image:
+        if self.model:
+            return super()._resized(image)
         sizes, zoom = image.grid.anisotropy, self.zoom_ or 1.0
         return zoomed(image, [zoom * s / min(sizes) for s in sizes])
