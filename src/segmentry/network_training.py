@@ -30,6 +30,8 @@ __all__ = ["Lesson", "Trained", "lesson", "train_network", "tuned"]
 
 #: A parameter is changed where the score grows by more.
 LEAST_GAIN = 1e-3
+#: How often all parameters are gone through at the most: what is best for one depends on the others.
+ROUNDS = 3
 #: Longest tile for looks at what is held out, by the number of dimensions.
 TILE = {2: 512, 3: 96}
 
@@ -220,7 +222,9 @@ def _moved(given: Lesson, plan: Plan) -> Places:
 def tuned(
     maps: Sequence[Judged], representation: Representation, found: Fingerprint, before: float
 ) -> tuple[Representation, float]:
-    """Return a representation with the parameters that do best on maps, changed one after the other, and their score.
+    """Return a representation with the parameters that do best on maps, changed in turn until none is better otherwise.
+
+    Their score is returned as well.
 
     Parameters
     ----------
@@ -231,10 +235,14 @@ def tuned(
     found
         What the data are like.
     """
-    for name, values in representation.tunable.items() if maps else ():
-        for value in values:
-            other = representation.model_copy(update={name: value})
-            better = score(maps, other, found.names)
-            if better > before + LEAST_GAIN:
-                representation, before = other, better
+    for _ in range(ROUNDS if maps else 0):
+        known = representation
+        for name, values in representation.tunable.items():
+            for value in values:
+                other = representation.model_copy(update={name: value})
+                better = score(maps, other, found.names) if other != representation else before
+                if better > before + LEAST_GAIN:
+                    representation, before = other, better
+        if representation == known:
+            break
     return representation, before
