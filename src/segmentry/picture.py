@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["coloured", "draw_overview"]
 
-LONGEST = 1000
+LONGEST = 1024
 SMALLEST = 480
 MARGIN = 16
 BAND = 34
