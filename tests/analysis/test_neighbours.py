@@ -14,6 +14,7 @@ from skimage.segmentation import slic
 from segmentry import tiling
 from segmentry.analysis.contacts import contacts
 from segmentry.analysis.objects import Objects
+from segmentry.analysis.properties import neighbours as nearest
 from segmentry.analysis.property import chosen, columns
 from segmentry.image import Grid
 from segmentry.result import Instances
@@ -109,7 +110,9 @@ def test_contacts_of_each_time_point_stand_apart():
     assert found.to_numpy().tolist() == [[0, 1, 2, 1], [2, 2, 5, 1]]
 
 
-def test_the_nearest_object_is_that_with_the_nearest_centroid():
+@pytest.mark.parametrize("few", [0, 1000])
+def test_the_nearest_object_is_that_with_the_nearest_centroid(few, monkeypatch):
+    monkeypatch.setattr(nearest, "FEW", few)
     labels = slic(data.coins(), 200, channel_axis=None, start_label=1)
     spacing = (0.5, 0.3)
     centroids = np.array([r.centroid for r in regionprops(labels, spacing=spacing)])
@@ -121,7 +124,9 @@ def test_the_nearest_object_is_that_with_the_nearest_centroid():
     assert apart[np.arange(len(apart)), found["nearest_id"] - 1] == pytest.approx(apart.min(axis=1))
 
 
-def test_an_object_alone_has_no_nearest_and_rings_around_one_centre_have_none_but_each_other():
+@pytest.mark.parametrize("few", [0, 1000])
+def test_an_object_alone_has_no_nearest_and_rings_around_one_centre_have_none_but_each_other(few, monkeypatch):
+    monkeypatch.setattr(nearest, "FEW", few)
     alone = neighbours([[0, 7]])
     assert np.isnan(alone["nearest_distance_px"]).tolist() == [True]
     assert alone["nearest_id"].tolist() == [0]

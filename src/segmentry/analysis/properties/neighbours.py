@@ -13,6 +13,9 @@ from segmentry.analysis.moments import Moments
 from segmentry.analysis.objects import Counts, Objects, Slab
 from segmentry.analysis.property import measured
 
+#: Of so many objects at the most all pairs are looked at: a tree takes longer to be loaded.
+FEW = 1000
+
 
 class Nearest(Counts):
     """The nearest other object of each: found once, from what is counted already."""
@@ -26,17 +29,32 @@ class Nearest(Counts):
     @functools.cached_property
     def found(self) -> tuple[NDArray[np.float64], NDArray[np.uint32]]:
         """The (n,) distances between centroids, and the (n,) ids."""
-        from scipy.spatial import cKDTree
-
         objects = self._objects
         n = len(objects)
         if n < 2:
             return np.full(n, np.nan), np.zeros(n, np.uint32)
         centroids = objects[Moments].centroids[:, 3 - objects.ndim :]
-        distances, near = cKDTree(centroids, balanced_tree=False, compact_nodes=False).query(centroids, k=2)
-        # Where centroids coincide, an object need not be the first that is found in its own place.
-        others = np.where(near[:, 0] == np.arange(n), near[:, 1], near[:, 0])
-        return distances[:, 1], objects.held.ids[others]
+        distances, others = _among_few(centroids) if n <= FEW else _in_tree(centroids)
+        return distances, objects.held.ids[others]
+
+
+def _among_few(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the distance to the nearest other of some points (n, axes), and which that is, by looking at all pairs."""
+    squares = np.zeros((len(points), len(points)))
+    for along in points.T:
+        squares += (along[:, None] - along) ** 2
+    np.fill_diagonal(squares, np.inf)
+    others = squares.argmin(axis=1)
+    return np.sqrt(squares[np.arange(len(points)), others]), others
+
+
+def _in_tree(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Do the same for many points."""
+    from scipy.spatial import cKDTree
+
+    distances, near = cKDTree(points, balanced_tree=False, compact_nodes=False).query(points, k=2)
+    # Where points coincide, one need not be the first that is found in its own place.
+    return distances[:, 1], np.where(near[:, 0] == np.arange(len(points)), near[:, 1], near[:, 0])
 
 
 @measured()
