@@ -176,17 +176,16 @@ def wider(known: Network, widths: tuple[int, ...]) -> Network:
     architecture = known.architecture.model_copy(update={"widths": widths})
     arrays = {name: value.numpy().copy() for name, value in build(architecture, seed=2).state_dict().items()}
     for name, before in known.arrays.items():
-        here = arrays[name]
         if before.ndim < 2:
-            here[tuple(slice(n) for n in before.shape)] = before
+            arrays[name][tuple(slice(n) for n in before.shape)] = before
             continue
-        if name.startswith("heads"):  # transposed: what comes in is first
-            here, before = here.swapaxes(0, 1), before.swapaxes(0, 1)
+        turned = name.startswith("heads")  # transposed: what comes in is first
+        here, there = (array.swapaxes(0, 1) if turned else array for array in (arrays[name], before))
         joined = 2 if name.startswith("up.") and (".layers.0.0." in name or ".way.0." in name) else 1
-        old, new = before.shape[1] // joined, here.shape[1] // joined
-        here[: len(before)] = 0
+        old, new = there.shape[1] // joined, here.shape[1] // joined
+        here[: len(there)] = 0
         for part in range(joined):  # what a level sees of its own way down, and of the coarser one
-            here[: len(before), part * new : part * new + old] = before[:, part * old : (part + 1) * old]
+            here[: len(there), part * new : part * new + old] = there[:, part * old : (part + 1) * old]
     return replace(known, architecture=architecture, arrays=arrays, graph=b"", ranges={})
 
 

@@ -135,8 +135,8 @@ def coloured(pixels: NDArray[Any], rgb: bool) -> NDArray[np.uint8]:
     stretched = []
     for channel in values[:3]:
         low, high = np.percentile(channel, (0.5, 99.7))
-        channel = np.clip((channel - low) * (255 / (high - low if high > low else 1)), 0, 255)
-        stretched.append(channel.astype(np.uint8))
+        levels = np.clip((channel - low) * (255 / (high - low if high > low else 1)), 0, 255)
+        stretched.append(levels.astype(np.uint8))
     while len(stretched) < 3:
         stretched.append(stretched[0] if len(values) == 1 else np.zeros_like(stretched[0]))
     return np.stack(stretched, axis=-1)

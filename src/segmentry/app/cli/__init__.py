@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -75,7 +74,6 @@ def main() -> None:
     """
     heed_interrupts()
     code = run(sys.argv[1:])
-    logging.shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
